@@ -13,7 +13,7 @@ from html import unescape
 from itertools import islice
 from typing import cast
 
-from krea_pipe.core.failure_codes import code_of
+from krea_pipe.core.failure_codes import spelled_code
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.settings import Token
 
@@ -177,7 +177,7 @@ def _names_job(data: Json, depth: int) -> bool:
         return any(_names_job(one, depth + 1) for one in data)
     if not isinstance(data, dict):
         return False
-    if any(one and code_of(name) in _OF_JOBS for name, one in data.items()):
+    if any(one and spelled_code(name) in _OF_JOBS for name, one in data.items()):
         return True
     return any(_names_job(one, depth + 1) for one in data.values())
 

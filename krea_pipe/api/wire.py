@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from krea_pipe.api.error_words import one_line, text_of, words_in
-from krea_pipe.core.failure_codes import code_of, failure_class_of, is_code
+from krea_pipe.core.failure_codes import failure_class_of, is_code, spelled_code
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Request, Source, url_of
@@ -312,7 +312,7 @@ def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
                 yield from _addresses(one, kind, depth + 1)
         case dict():
             said = next((one for name in _KIND if isinstance(one := data.get(name), str)), "")
-            own = code_of(said) if said else kind
+            own = spelled_code(said) if said else kind
             if any(data.get(name) is True for name in _PREVIEW_FLAGS):
                 own = "preview"
             address = next((one for name in _ADDRESS if isinstance(one := data.get(name), str) and one), None)
@@ -321,7 +321,7 @@ def _addresses(data: Json, kind: str, depth: int) -> Iterator[tuple[str, str]]:
                 return
             for name, one in islice(data.items(), _MOST_IMAGES):
                 if name not in _KIND and not (isinstance(one, str) and "/" not in one):
-                    yield from _addresses(one, code_of(name) or own, depth + 1)
+                    yield from _addresses(one, spelled_code(name) or own, depth + 1)
 
 
 _REASONS = ("failure", "failure_reason", "reason", "message", "detail", "moderation")
@@ -341,7 +341,7 @@ def _failure(data: Mapping[str, Json], status: str) -> Failure | None:
         code = status if status not in ("", "failed", "error") and _HAS_FAILED.search(status) else "failed"
         if failure_class_of(said) == "rejected" and failure_class_of(code) != "rejected":
             code = "moderated"
-    return Failure(code_of(code) or "failed", one_line(said or code), failure_class_of(code))
+    return Failure(spelled_code(code) or "failed", one_line(said or code), failure_class_of(code))
 
 
 def _code_in(error: Json) -> str | None:

@@ -23,6 +23,7 @@ from krea_pipe.planning.budget import Permission
 from krea_pipe.planning.lock_check import LockOptions
 from krea_pipe.planning.plan import Plan, Step, needs_call
 from krea_pipe.planning.shard_record import ShardRecord
+from krea_pipe.planning.stale_files import Produced
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -97,6 +98,7 @@ class Prepared:
     new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
     many cells the pipeline has, selected or not. `record` is what is noted of a shard, which the shared
     store gets under its `run_name`. `environment` is that of the commands of checks.
+    `produced` says which files stay in the output folder, if others are removed.
     """
 
     loaded: Loaded
@@ -116,6 +118,7 @@ class Prepared:
     pipeline_cells: int | None = None
     record: ShardRecord | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    produced: Produced | None = None
 
     @property
     def work(self) -> "RunWork":

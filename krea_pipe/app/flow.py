@@ -263,7 +263,9 @@ def _prepared(
     check_bytes(plan.images)
     source, is_local = loaded.pipeline.document.file, target.kind == "local"
     out = out_folder(options.out, loaded.pipeline.name, local=is_local)
-    delivery = open_delivery(space, out, target.kind, plan, file=source, changed=options.changed)
+    delivery = open_delivery(
+        space, out, target.kind, plan, file=source, changed=options.changed, is_over=loaded.pipeline.is_over
+    )
     token = execution.token() if plan.has_calls else None
     if token is not None:
         check_secret(loaded.pipeline, token, plan.steps)
@@ -284,6 +286,7 @@ def _prepared(
         remote=options.remote,
         run_name=options.run_name,
         pipeline_cells=len(basis.found),
+        produced=basis.produced(source) if options.prunes else None,
         record=record_of(basis, options, cap_of(budget, limits.of_all(shards_of(plan)))),
         environment=execution.environment,
     )

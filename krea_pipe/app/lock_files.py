@@ -13,6 +13,7 @@ from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.lock_check import Review, accept_images, review_files, review_images
 from krea_pipe.planning.lockfile import Lockfile, lock_path, read_lock
 from krea_pipe.planning.plan import Plan
+from krea_pipe.planning.stale_files import find_marked_stale_files
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
 
@@ -42,7 +43,14 @@ def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: 
 
 
 def changes_cells(overrides: Overrides) -> bool:
-    """Whether options override a file, in which case its cells can differ from those of its lock file."""
+    """Whether options override a file, in which case its cells can differ from those of its lock file.
+
+    Args:
+        overrides: the settings of the command line.
+
+    Returns:
+        False when the cells are those of the file alone.
+    """
     return bool(overrides.profiles or overrides.sets or overrides.var_files)
 
 
@@ -94,6 +102,36 @@ def accept_drawn(
             accepted = accept_images(fresh, plan, taken, workspace.space.folder.name)
             write_atomically(fresh.file, accepted.to_text().encode())
     return lock.file, taken
+
+
+def stale_files_of(
+    file: Path, overrides: Overrides, options: flow.RunOptions, out: Path | None, environment: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Find the files in the output folder that krea-pipe delivered and that no cell of a pipeline produces.
+
+    Without a store, the marks inside files say what krea-pipe has delivered.
+
+    Args:
+        file: the pipeline.
+        overrides: settings that override it.
+        options: how many cells it may have.
+        out: the output folder; None is the one that a run takes.
+        environment: where the API and the home folder may be named.
+
+    Returns:
+        Their paths below the output folder, sorted.
+
+    Raises:
+        KreaPipeError: the file or the store cannot be read, or the cells are not those of the file.
+    """
+    if changes_cells(overrides):
+        message = "--strict cannot be combined with --profile, --set and --vars, because they change the cells"
+        raise UsageError(Problem("bad_option", message, hint="verify FILE without them"))
+    loaded, workspace = flow.load_pipeline(file, overrides), open_workspace(environment, file)
+    folder = flow.out_folder(out, loaded.pipeline.name, local=False)
+    basis = flow.planned(loaded, workspace.space, workspace.target, flow.RunOptions(options.max_cells))
+    found = find_marked_stale_files(workspace.space, folder, workspace.target.kind, basis.produced(file))
+    return tuple(one.path for one in found)
 
 
 def review_delivered(file: Path, overrides: Overrides, options: flow.RunOptions, out: Path | None) -> Reviewed:

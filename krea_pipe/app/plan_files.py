@@ -118,7 +118,22 @@ def forecast_of(
     *,
     local: bool,
 ) -> Forecast:
-    """Decide what a run of a pipeline that was read would do; arguments and errors as for `forecast`."""
+    """Decide what a run of a pipeline that was read would do.
+
+    Args:
+        loaded: the pipeline.
+        file: its file.
+        overrides: settings that override it.
+        options: which cells, and the limits.
+        environment: where the API and the home folder may be named.
+        local: plan proofs.
+
+    Returns:
+        The plan, what it may spend in US dollars, how far a run would come, and why it would be refused.
+
+    Raises:
+        KreaPipeError: the store cannot be read, or nothing is selected.
+    """
     limits, workspace = options.limits, open_workspace(environment, file, local=local)
     ignored: list[Problem] = []
     remote = open_remote(environment, workspace.target, ignored.append)

@@ -23,16 +23,22 @@ from krea_pipe.planning.lock_check import moved_lock
 from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.planning.plan import (
+    Attach,
     Fetch,
+    Hold,
     Plan,
     PlanOptions,
+    Rejected,
+    Reuse,
+    Step,
+    Submit,
     action_kind,
     is_read_again,
     make_plan,
-    status_of,
 )
 from krea_pipe.planning.plan_file import PlanFile, planned_cells
 from krea_pipe.planning.shard_record import ShardRecord
+from krea_pipe.planning.stale_files import Produced
 from krea_pipe.report.compare.comparison import FetchKind
 from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.store.checked_images import CheckedImages
@@ -75,6 +81,8 @@ class RunOptions:
     shard: Shard | None = None
     allow_commands: bool = False
     """Whether checks may run the commands of the file."""
+    prunes: bool = False
+    """Whether files that no cell produces any longer are removed from the output folder."""
     run_name: str = ""
     """What shards that belong together are named in the shared store."""
     cells: Sequence[KeyedCell] | None = None
@@ -113,6 +121,14 @@ class PlannedRun:
             return identity not in ids and not may_wait
 
         return is_gone
+
+    def produced(self, source: Path) -> Produced:
+        """What the pipeline produces in its output folder, selected or not.
+
+        Args:
+            source: the pipeline file.
+        """
+        return Produced(source.absolute().as_posix(), self.found, self.cells_gone(), not self.idle)
 
 
 def load_pipeline(
@@ -208,6 +224,33 @@ def _drawable(loaded: Loaded, options: RunOptions) -> Drawable:
     if options.cells is not None:
         return Drawable(options.cells, (), frozenset())
     return drawable(loaded.pipeline, loaded.fingerprints, options.max_cells)
+
+
+def status_of(step: Step, journal: Replay) -> str:
+    """The status of a request before a run, in the words of a report; `new` for one that was never sent.
+
+    Args:
+        step: The request, with what would be done with it.
+        journal: The state of the journal that the plan was made with.
+
+    Returns:
+        `reused`, `pending`, `failed`, `uncertain` or `new`.
+    """
+    match step.action:
+        case Reuse():
+            return "reused"
+        case Fetch():
+            return "pending"
+        case Attach(job_id=job_id):
+            job = journal.in_flight.get(step.key)
+            return "failed" if job is not None and job.job_id == job_id and (job.lack or job.unseen) else "pending"
+        case Hold(code=code):
+            return "failed" if code == "empty" else "uncertain"
+        case Rejected():
+            return "failed"
+        case Submit():
+            failed = journal.failed.get(step.key)
+            return "new" if failed in (None, "cancelled") else "failed"
 
 
 def fetch_kinds(

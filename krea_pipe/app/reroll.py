@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.app import flow
+from krea_pipe.app.planned_run import status_of
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.request import Key, key_of
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.rerolling import (
-    FOLDER,
+    TAKES_FOLDER,
     Takes,
     axis_of,
     named_or_matching,
@@ -25,7 +26,7 @@ from krea_pipe.pipeline.editing.patch_edit import SeedPatch, patch_seed
 from krea_pipe.pipeline.editing.yaml_text import flow_text
 from krea_pipe.pipeline.model import ReportView
 from krea_pipe.pipeline.spec import Loaded, Overrides
-from krea_pipe.planning.plan import Fetch, Plan, Reuse, status_of
+from krea_pipe.planning.plan import Fetch, Plan, Reuse
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.known import look_up
 
@@ -215,7 +216,7 @@ def _upstream(basis: _Basis) -> list[flow.KeyedCell]:
         message = f"{lacking[0]}, from which a take is generated, has no image yet"
         hint = f"generate it first: krea-pipe run {basis.request.file} -k {lacking[0]}"
         raise UsageError(Problem("upstream_missing", message, hint=hint))
-    cells = [replace(by_key[key], out=f"{FOLDER}/{by_key[key].id}/source", files=()) for key in wanted]
+    cells = [replace(by_key[key], out=f"{TAKES_FOLDER}/{by_key[key].id}/source", files=()) for key in wanted]
     return [(replace(cell, position=place), key) for place, (cell, key) in enumerate(zip(cells, wanted, strict=True))]
 
 

@@ -15,6 +15,7 @@ from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
 from krea_pipe.core.request import Key
 from krea_pipe.executor.deliver import mark_reported, remember, remember_lock, take_over_costs
+from krea_pipe.executor.prune import Pruned, prune
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.planning.budget import FROZEN, NOT_ALLOWED
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
@@ -23,6 +24,7 @@ from krea_pipe.planning.out_folder import in_the_way
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit
 from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.shard_record import write_shard_record
+from krea_pipe.planning.stale_files import find_stale_files
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.checks.checking import CheckOptions, check_images, has_failed
 from krea_pipe.report.checks.commands import CommandRunner
@@ -36,6 +38,8 @@ from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
 from krea_pipe.store.remote.bucket import RemoteFailed
 
+_MOST_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
@@ -43,7 +47,8 @@ class FinishedRun:
 
     `problems` say why the lock file could not be written, and which files in the output folder were kept because
     someone has changed them; the images are stored nevertheless. `fetched` are copied images, `warnings` are about
-    picks, lock files and delivered files; `recipes` is the outcome of the files of recipes.
+    picks, lock files and delivered files; `recipes` is the outcome of the files of recipes, `pruned` of
+    stale files.
     """
 
     report: Report
@@ -55,6 +60,7 @@ class FinishedRun:
     fetched: Fetched | None = None
     warnings: tuple[Problem, ...] = ()
     recipes: RecipeDelivery = field(default_factory=RecipeDelivery)
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +152,9 @@ def end_run(begun: BegunRun, ending: Ending) -> FinishedRun:
         code = _code_of_lock(prepared, lock, problem) or code
     if code in (ExitCode.DONE, ExitCode.WAITING) and not recipes.is_complete:
         code = ExitCode.SOME_FAILED
+    pruned = _prune(prepared, ending)
+    if code in (ExitCode.DONE, ExitCode.WAITING) and pruned is not None and pruned.failed:
+        code = ExitCode.SOME_FAILED
     facts = replace(facts, warnings=(*facts.warnings, *recipes.warnings))
     report = begun.build(replace(facts, exit_code=code), recipes)
     report, code, interrupted = _checked(prepared, report, code)
@@ -155,11 +164,28 @@ def end_run(begun: BegunRun, ending: Ending) -> FinishedRun:
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     _share_shard(prepared, folder)
     kept = in_the_way([*prepared.delivery.kept, *recipes.taken])
-    problems = (*kept, *recipes.problems, *([problem] if problem else []), *interrupted)
+    problems = (*kept, *recipes.problems, *_unpruned(pruned), *([problem] if problem else []), *interrupted)
     warnings = (*loaded.of_cells, *recipes.warnings)
     return FinishedRun(
-        report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, warnings, recipes
+        *(report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, warnings, recipes, pruned)
     )
+
+
+def _prune(prepared: Prepared, ending: Ending) -> Pruned | None:
+    """Remove what no cell produces any longer, unless the run was stopped."""
+    if prepared.produced is None or ending.interrupted or ending.error or ending.refusal or ending.limit:
+        return None
+    folder = prepared.delivery.folder
+    return prune(folder, find_stale_files(prepared.space, folder, prepared.target.kind, prepared.produced))
+
+
+def _unpruned(pruned: Pruned | None) -> tuple[Problem, ...]:
+    """The stale files that could not be removed."""
+    if pruned is None or not pruned.failed:
+        return ()
+    named = "; ".join(f"{path}: {why}" for path, why in pruned.failed[:_MOST_NAMED])
+    more = f"; and {len(pruned.failed) - _MOST_NAMED:,} more" if len(pruned.failed) > _MOST_NAMED else ""
+    return (Problem("not_pruned", f"stale files could not be removed: {named}{more}"),)
 
 
 def _deliver_recipes(prepared: Prepared, outcomes: Mapping[Key, Outcome], ending: Ending) -> RecipeDelivery:
@@ -173,6 +199,7 @@ def _deliver_recipes(prepared: Prepared, outcomes: Mapping[Key, Outcome], ending
         *(prepared.space, delivery.folder, target.kind, prepared.plan, results),
         source=source,
         changed=delivery.out.changed,
+        is_over=delivery.is_over,
     )
     if ending.interrupted or ending.error is not None:
         return not_made(files)

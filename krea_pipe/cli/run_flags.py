@@ -54,6 +54,7 @@ class RunFlags(CellFlags, LogFlags):
     allow_commands: bool
     overwrite_changed: bool
     keep_both: bool
+    prune: bool
     without_claims: bool
     budget_name: str | None
     shard: str | None

@@ -160,6 +160,18 @@ def delivered_json(finished: FinishedRun) -> dict[str, object]:
     return {"delivered": counts} if any(counts.values()) else {}
 
 
+def pruned_words(finished: FinishedRun) -> list[str]:
+    """The files that were removed because no cell produces them, a line for each."""
+    removed = finished.pruned.removed if finished.pruned else ()
+    out = Path(finished.report.out)
+    return [f"removed {(out / path).as_posix()}" for path in removed]
+
+
+def pruned_json(finished: FinishedRun) -> dict[str, object]:
+    """The same for programs; nothing for a run that removes none."""
+    return {} if finished.pruned is None else {"pruned": list(finished.pruned.removed)}
+
+
 def lock_words(finished: FinishedRun) -> list[str]:
     """What to report about the lock file of a run."""
     found = finished.kept

@@ -14,7 +14,7 @@ _MODERATION = re.compile(
 )
 
 
-def code_of(text: str) -> str:
+def spelled_code(text: str) -> str:
     """Spell a code in one way, in lower case: `ContentPolicy`, `content-policy` and `CONTENT_POLICY` are the same.
 
     Args:
@@ -41,4 +41,4 @@ def failure_class_of(code: str) -> FailureClass:
     Returns:
         `rejected` for everything that moderation calls itself, otherwise `failed`.
     """
-    return "rejected" if _MODERATION.search(code_of(code)) else "failed"
+    return "rejected" if _MODERATION.search(spelled_code(code)) else "failed"

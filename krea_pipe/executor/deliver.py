@@ -32,7 +32,7 @@ from krea_pipe.planning.out_folder import (
 )
 from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
 from krea_pipe.store.atomic import make_folder, write_atomically
-from krea_pipe.store.delivered import Foreign, Ours, file_of, look_at_recipe_file, note_of
+from krea_pipe.store.delivered import Foreign, Ours, delivered_for, file_of, look_at_recipe_file, note_of
 from krea_pipe.store.events import Counted, JournalLine, Reported
 from krea_pipe.store.known import remember_cells, remember_results
 from krea_pipe.store.lock import exclusive
@@ -49,7 +49,7 @@ class Delivery:
 
     `settled` are the files that were as they should be when the run began. `beside` holds the paths of images that were
     put beside changed files, below the folder, by the ids of their cells; `kept` is the work that nothing was done
-    about.
+    about. With `is_over`, the command line overrides the file.
     """
 
     out: OutFolder
@@ -58,6 +58,7 @@ class Delivery:
     written: dict[str, dict[str, Json]]
     beside: dict[str, str] = field(default_factory=dict)
     kept: list[InTheWay] = field(default_factory=list)
+    is_over: bool = False
 
     @property
     def folder(self) -> Path:
@@ -140,7 +141,7 @@ class Delivery:
         write_atomically(Path(file_of(name)), data, durable=False)
         note = note_of(file_of(name), data, step.key, result.sha256, self.file)
         if note is not None:
-            self.written[name] = note
+            self.written[name] = {**note, **delivered_for(cell.id, is_over=self.is_over)}
 
     def _write_beside(self, image: str, cell: Cell, data: bytes) -> None:
         """Write the data of a signed image into a file beside it, before the image, unless a changed file is there."""
@@ -154,11 +155,20 @@ class Delivery:
         if not (isinstance(found, Ours) and found.is_expected):
             write_atomically(Path(file_of(name)), data, durable=False)
             note = note_of(file_of(name), data, digest, digest, self.file)
-            self.written.update({} if note is None else {name: note})
+            self.written.update(
+                {} if note is None else {name: {**note, **delivered_for(cell.id, is_over=self.is_over)}}
+            )
 
 
 def open_delivery(
-    space: Space, folder: Path, kind: str, plan: Plan, *, file: Path, changed: Changed = "keep"
+    space: Space,
+    folder: Path,
+    kind: str,
+    plan: Plan,
+    *,
+    file: Path,
+    changed: Changed = "keep",
+    is_over: bool = False,
 ) -> Delivery:
     """Open the output folder of a run, unless a file is in the way of an image that must be paid for.
 
@@ -169,6 +179,7 @@ def open_delivery(
         plan: whose images are put there.
         file: the pipeline file.
         changed: what to do with changed files.
+        is_over: whether the command line overrides the file, so that the file alone does not produce these images.
 
     Returns:
         The folder, to put images into.
@@ -183,7 +194,7 @@ def open_delivery(
     problems = [*in_the_way([one for one in over.taken if one.cell not in stored]), *over.problems]
     if problems:
         raise UsageError(*problems[:MOST_NAMED])
-    return Delivery(over.out, file.absolute().as_posix(), over.settled, over.notes)
+    return Delivery(over.out, file.absolute().as_posix(), over.settled, over.notes, is_over=is_over)
 
 
 def digests_at(folder: Path, out: str) -> Iterator[str]:

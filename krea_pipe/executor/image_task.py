@@ -10,7 +10,7 @@ from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.core import images
 from krea_pipe.core.contract import documented_size, is_of_documented_size, requested_size
-from krea_pipe.core.failure_codes import code_of, failure_class_of
+from krea_pipe.core.failure_codes import failure_class_of, spelled_code
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import JobSlot, delays
@@ -354,7 +354,7 @@ class Collector:
     async def _failed(self, job: Job) -> Outcome:
         if job.status == "cancelled" and self.task.session.stop.interrupted:
             return await self._cancelled()
-        code = code_of(job.status) or "failed"
+        code = spelled_code(job.status) or "failed"
         silent = Failure(code, f"Krea ended the job as {job.status} and gave no reason", failure_class_of(code))
         failure = job.failure or silent
         await self._record_failure(failure.code)

@@ -14,7 +14,7 @@ from krea_pipe.matrix.selection import parse_selection
 from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import Matrix, Pipeline, Rule, Stage
 
-FOLDER = "rerolls"
+TAKES_FOLDER = "rerolls"
 """The folder of takes, below the output folder."""
 MAX_TAKES = 100
 """New takes of a cell in one run."""
@@ -179,7 +179,7 @@ def take_cells(takes: Takes, axis: str, position: int) -> list[tuple[Cell, Key]]
             id=cell.id if seed == cell.request.seed else f"{cell.id}/{part}",
             names=(*cell.names, axis),
             axes=(*cell.axes, original if seed == takes.given else seed),
-            out=f"{FOLDER}/{cell.id}/{part}",
+            out=f"{TAKES_FOLDER}/{cell.id}/{part}",
             request=request,
             files=(),
         )

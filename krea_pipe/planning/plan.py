@@ -20,7 +20,7 @@ from krea_pipe.pipeline.references import Fingerprints, Image
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote, Offer
 from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import InFlight, Post
 
 DAMAGED = "stored image missing or damaged"
 """The reason for reading a generated image again, or regenerating it if its job is unknown."""
@@ -136,7 +136,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Krea's moderation has rejected this request, and would again: nothing is sent. `code` is the one that it gave."""
+    """Krea's moderation has rejected this request before, so that it is not sent.
+
+    `code` is the one that Krea gave.
+    """
 
     code: str
     name = "rejected"
@@ -430,33 +433,6 @@ class _StepMaker:
             return DAMAGED
         before = self.known.before.get(f"{self.options.pipeline}/{cell.id}")
         return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
-
-
-def status_of(step: Step, journal: Replay) -> str:
-    """The status of a request before a run, in the words of a report; `new` for one that was never sent.
-
-    Args:
-        step: The request, with what would be done with it.
-        journal: The state of the journal that the plan was made with.
-
-    Returns:
-        `reused`, `pending`, `failed`, `uncertain` or `new`.
-    """
-    match step.action:
-        case Reuse():
-            return "reused"
-        case Fetch():
-            return "pending"
-        case Attach(job_id=job_id):
-            job = journal.in_flight.get(step.key)
-            return "failed" if job is not None and job.job_id == job_id and (job.lack or job.unseen) else "pending"
-        case Hold(code=code):
-            return "failed" if code == "empty" else "uncertain"
-        case Rejected():
-            return "failed"
-        case Submit():
-            failed = journal.failed.get(step.key)
-            return "new" if failed in (None, "cancelled") else "failed"
 
 
 def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerprints: Fingerprints) -> str:

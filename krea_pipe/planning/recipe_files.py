@@ -148,6 +148,7 @@ def look_over_recipes(
     *,
     source: Path,
     changed: Changed = "keep",
+    is_over: bool = False,
 ) -> RecipeFiles:
     """Find out which files of recipes must be made.
 
@@ -159,6 +160,7 @@ def look_over_recipes(
         results: the images that are stored, by the keys of their requests.
         source: the pipeline file.
         changed: what to do with changed files.
+        is_over: whether the command line overrides the file.
 
     Returns:
         The files.
@@ -166,7 +168,7 @@ def look_over_recipes(
     Raises:
         StateError: the facts cannot be read.
     """
-    look = _Look(space, source.absolute().as_posix(), changed)
+    look = _Look(space, source.absolute().as_posix(), changed, is_over)
     files = RecipeFiles(folder, f"{PREFIX}{folder.absolute().as_posix()}/", look=look)
     wanted = []
     for step in plan.steps:
@@ -197,6 +199,7 @@ class _Look:
     space: Space
     source: str
     changed: Changed
+    is_over: bool = False
     facts: dict[str, dict[str, Json]] = field(default_factory=dict)
 
     def read(self, names: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from krea_pipe.planning.out_folder import InTheWay
 from krea_pipe.planning.recipe_files import FileToMake, RecipeFiles
 from krea_pipe.report.model import DeliveredFile, seen_from
 from krea_pipe.store.atomic import write_atomically
-from krea_pipe.store.delivered import file_of, note_of
+from krea_pipe.store.delivered import delivered_for, file_of, note_of
 from krea_pipe.store.space import Space
 
 Transcode: TypeAlias = Callable[[bytes, Transcoding, XmpFields, str], Transcoded]
@@ -189,7 +189,8 @@ class _Writer:
             return
         fact = note_of(path, made.data, one.made, "", self.files.look.source) or {}
         size: dict[str, Json] = {"width": made.width, "height": made.height, "notes": list(made.notes)}
-        self.notes[one.name] = {**fact, "image": fact.get("sha256"), **size}
+        more = delivered_for(one.cell.id, is_over=self.files.look.is_over)
+        self.notes[one.name] = {**fact, "image": fact.get("sha256"), **size, **more}
         self.done.made += 1
         self.report(one, (made.width, made.height), self.notes[one.name])
         if len(self.notes) >= _MOST_UNKEPT:

@@ -113,6 +113,19 @@ def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[s
     return {"key": key, "stamp": stamp, "sha256": digest, "image": image, "file": source}
 
 
+def delivered_for(cell: str, *, is_over: bool) -> dict[str, Json]:
+    """What a fact also says about a delivered file.
+
+    Args:
+        cell: the id of its cell.
+        is_over: whether the command line overrode the pipeline file.
+
+    Returns:
+        Fields for the fact.
+    """
+    return {"cell": cell, "over": True} if is_over else {"cell": cell}
+
+
 def look_at(name: str, fact: Mapping[str, Json] | None, expected: Expected, blobs: Blobs) -> Found:
     """Determine what is at a path.
 

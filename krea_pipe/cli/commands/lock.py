@@ -138,8 +138,14 @@ def _accepted(file: Path, flags: _Flags, options: flow.RunOptions) -> FileResult
 @click.command()
 @files_argument
 @out_option
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Also list the files in the output folder that krea-pipe delivered and that no cell produces any longer, and "
+    "exit with 8 if there are any. `krea-pipe run --prune` removes them.",
+)
 @_compare_options
-def verify(files: tuple[Path, ...], out: Path | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
+def verify(files: tuple[Path, ...], out: Path | None, *, strict: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Compare the images in FILE's output folder with the lock file; exit with 8 if an image is missing or differs.
 
     FILE is a pipeline, a folder with pipelines, or a pattern; there can be several.
@@ -148,22 +154,41 @@ def verify(files: tuple[Path, ...], out: Path | None, *, as_json: bool, **flags:
     Krea sent; the metadata that krea-pipe adds to a PNG is ignored. Needs no store, no network and no key.
     """
     refuse_one_folder(files, out)
-    return exit_code_of_all(work_on("verify", files, lambda file: _verified(file, out, flags), as_json=as_json))
+    return exit_code_of_all(
+        work_on("verify", files, lambda file: _verified(file, out, flags, strict=strict), as_json=as_json)
+    )
 
 
-def _verified(file: Path, out: Path | None, flags: _Flags) -> FileResult:
+def _verified(file: Path, out: Path | None, flags: _Flags, *, strict: bool) -> FileResult:
     found = lock_files.review_delivered(file, overrides(flags), _run_options(flags), out)
     wrong = [one for one in found.reviews if one.state != "accepted"]
+    left = lock_files.stale_files_of(file, overrides(flags), _run_options(flags), out, os.environ) if strict else ()
 
     def show() -> None:
         _print(found, wrong, ON_DISK)
         if found.out is not None and any(one.state == "missing" for one in wrong):
             click.echo(f"Looked in {found.out.absolute()}; use --out for another folder.")
+        _print_stale(found, left)
 
     head = {"schema": "krea-pipe/verify@1", "lock": str(found.lock), "out": str(found.out)}
-    return FileResult(
-        ExitCode.NOT_AS_LOCKED if wrong else ExitCode.DONE, lambda: {**head, **_json(found.reviews)}, show
-    )
+    more = {"stale": list(left)} if strict else {}
+    advice = (f"To remove what no cell produces: {_prune_command()}",) if left else ()
+    code = ExitCode.NOT_AS_LOCKED if wrong or left else ExitCode.DONE
+    return FileResult(code, lambda: {**head, **_json(found.reviews), **more}, show, advice)
+
+
+def _print_stale(found: lock_files.Reviewed, left: Sequence[str]) -> None:
+    """List the files that no cell produces."""
+    for path in left[:_MAX_ROWS]:
+        click.echo(f"no cell produces {(found.out or Path()) / path}")
+    if len(left) > _MAX_ROWS:
+        click.echo(f"… and {len(left) - _MAX_ROWS:,} more; --json lists them")
+
+
+def _prune_command() -> str:
+    """The run with the files and the options of this command that removes stale files."""
+    words = [word for word in sys.argv[1:] if word not in ("verify", "--strict", "--json")]
+    return shlex.join(["krea-pipe", "run", *words, "--prune"])
 
 
 def _print(found: lock_files.Reviewed, opened: Sequence[Review], words: Mapping[LockState, str]) -> None:

@@ -14,6 +14,7 @@ import click
 from krea_pipe.app import flow
 from krea_pipe.app.batch import Batch, BatchFile, run_batch
 from krea_pipe.app.execution import Listen, Listeners, RunWork, SendOptions, open_execution
+from krea_pipe.app.lock_files import changes_cells
 from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
@@ -50,6 +51,8 @@ from krea_pipe.cli.summary import (
     lock_words,
     print_summary,
     print_troubles,
+    pruned_json,
+    pruned_words,
     summary_json,
     waiting_json,
     waiting_words,
@@ -138,6 +141,12 @@ MAX_PARALLEL = 8
     "--keep-both",
     is_flag=True,
     help="Keep such files and write the images beside them, as NAME.krea-pipe.png; later runs do the same.",
+)
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="At the end, list and remove the files in the output folder that krea-pipe delivered for FILE and that no "
+    "cell produces any longer. Changed files and files of others stay.",
 )
 @click.option(
     "--budget-name",
@@ -353,8 +362,27 @@ def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
         changed=_changed(flags),
         allow_commands=flags["allow_commands"],
         shard=chosen,
+        prunes=_prunes(flags, chosen),
         run_name=read_run_name(flags["run_name"], os.environ) if chosen is not None else "",
     )
+
+
+def _prunes(flags: RunFlags, chosen: Shard | None) -> bool:
+    """Whether stale files are removed.
+
+    Raises:
+        UsageError: a shard does not know what others deliver, or the cells are not those of the file.
+    """
+    if not flags["prune"]:
+        return False
+    if chosen is not None or _uses_engine(flags):
+        hint = "prune in a run without shards, after `krea-pipe merge`"
+        raise UsageError(Problem("bad_option", "a shard cannot be run with --prune", hint=hint))
+    if changes_cells(overrides(flags)):
+        hint = "run FILE without them and with --prune; files that other settings delivered stay"
+        message = "--prune cannot be combined with --profile, --set and --vars, because they change the cells"
+        raise UsageError(Problem("bad_option", message, hint=hint))
+    return True
 
 
 def _changed(flags: RunFlags) -> Changed:
@@ -434,7 +462,7 @@ def _print_in_batch(finished: flow.FinishedRun) -> None:
 
 
 def _print_notes(finished: flow.FinishedRun) -> None:
-    for word in (*fetched_words(finished), *delivered_words(finished), *lock_words(finished)):
+    for word in (*fetched_words(finished), *delivered_words(finished), *pruned_words(finished), *lock_words(finished)):
         click.echo(word)
     for one in finished.waiting:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
@@ -443,8 +471,13 @@ def _print_notes(finished: flow.FinishedRun) -> None:
 def run_json(finished: flow.FinishedRun) -> dict[str, object]:
     """A finished run as one object."""
     waiting = [waiting_json(one) for one in finished.waiting]
-    more = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished)}
-    return {**summary_json(finished.report, finished.folder), **more, **delivered_json(finished)}
+    more: dict[str, object] = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished)}
+    return {
+        **summary_json(finished.report, finished.folder),
+        **more,
+        **delivered_json(finished),
+        **pruned_json(finished),
+    }
 
 
 def _command() -> str:
