@@ -237,8 +237,5 @@ class Pipeline:
     overrides: Mapping[str, Value] = field(default_factory=dict)
     prices: PriceList = BUILT_IN_PRICES
     report: ReportView | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether profiles, variables or values of the command line override the file."""
-        return bool(self.document.overlays or self.overrides)
+    is_over: bool = False
+    """Whether profiles, variables or values of the command line override the file."""

@@ -153,6 +153,7 @@ class _Builder:
     ) -> None:
         self.document, self.data, self.problems, self.fields = document, data, problems, fields
         self.root = repository_root(document.file)
+        self.is_over = bool(overrides.profiles or overrides.sets or overrides.var_files)
         self.environment = self._declared_environment(overrides.environment)
         self.variables = self._variables()
         self.library = Library.of(data, problems, self.root, allowed_values(document.data))
@@ -200,6 +201,7 @@ class _Builder:
             overrides=overrides,
             prices=self.prices,
             report=report,
+            is_over=self.is_over,
         )
 
     def _overrides(self) -> dict[str, Value]:
