@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from krea_pipe.app.execution import Uncertain
-from krea_pipe.cli.options import CellFlags, LogFlags, combined
+from krea_pipe.app.lock_files import changes_cells
+from krea_pipe.cli.options import CellFlags, LogFlags, combined, overrides
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.matrix.sharding import MAX_SHARDS, Shard
@@ -95,3 +96,20 @@ def check_run_name(name: str | None, shard: Shard | None, remote: Remote | None)
     if remote is None or remote.bucket.is_read_only:
         hint = "set KREA_PIPE_REMOTE to a writable store, or remove --run-name"
         raise UsageError(Problem("bad_option", "--run-name needs a shared store", hint=hint))
+
+
+def check_prune(flags: RunFlags) -> None:
+    """Refuse to remove files in a run that does not know all of what its pipeline delivers.
+
+    Raises:
+        UsageError: it is the run of a shard, or the command line changes the cells.
+    """
+    if not flags["prune"]:
+        return
+    if any(flags[name] is not None for name in ("shard", "engine", "shards")):
+        hint = "prune in a run without shards, after `krea-pipe merge`"
+        raise UsageError(Problem("bad_option", "a shard cannot be run with --prune", hint=hint))
+    if changes_cells(overrides(flags)):
+        hint = "run FILE without them and with --prune; files that other settings delivered stay"
+        message = "--prune cannot be combined with --profile, --set and --vars, because they change the cells"
+        raise UsageError(Problem("bad_option", message, hint=hint))

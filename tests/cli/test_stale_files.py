@@ -88,7 +88,7 @@ def test_files_of_other_pipelines_and_settings_stay(project):
     write(project, "slate, oak", profiles)
     run(project, "--profile", "wide")
     write(project, "slate", profiles)
-    for options in (["--profile", "wide"], ["--set", "variant=large"], ["--shard", "1/2"]):
+    for options in (["--profile", "wide"], ["--set", "variant=large"], ["--shard", "1/2"], ["--on", "ray"]):
         refused = run(project, "--prune", *options, code=2)
         assert "--prune" in refused.err
     run(project, "-k", "slate", "--prune")

@@ -16,7 +16,7 @@ from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.reroll import Reroll, RerollRequest, Taken, prepare_reroll, take_seed
 from krea_pipe.app.workspace import target_of
 from krea_pipe.cli.commands.plan import print_forecast
-from krea_pipe.cli.commands.run import listening, run_json, say_run, warner
+from krea_pipe.cli.commands.run import listening, say_run, warner
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import (
     LogFlags,
@@ -168,11 +168,8 @@ def _run(prepared: Reroll, request: RerollRequest, flags: _Flags, *, as_json: bo
             listen=listening(notifications, is_local=flags["local"], as_json=as_json),
         )
         notifications.finished(finished)
-        if as_json:
-            print_json({**run_json(finished), "takes": _takes_json(prepared)})
-            return finished.report.exit_code
-        code = say_run(finished, stderr_log, as_json=False)
-        if not stderr_log.quiet:
+        code = say_run(finished, stderr_log, as_json=as_json, more={"takes": _takes_json(prepared)})
+        if not (as_json or stderr_log.quiet):
             _say_shortcomings(prepared)
             _say_next(prepared.takes, file, local=flags["local"])
         return code

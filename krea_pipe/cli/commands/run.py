@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ import click
 from krea_pipe.app import flow
 from krea_pipe.app.batch import Batch, BatchFile, run_batch
 from krea_pipe.app.execution import Listen, Listeners, RunWork, SendOptions, open_execution
-from krea_pipe.app.lock_files import changes_cells
 from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
@@ -37,7 +36,7 @@ from krea_pipe.cli.options import (
     shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
-from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name, check_run_name, engine_options
+from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name, check_prune, check_run_name, engine_options
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
@@ -180,6 +179,7 @@ def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) ->
     work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
     pipeline's requests have changed since. With --on ray, the shards run on the machines of a Ray cluster.
     """
+    check_prune(flags)
     if not is_one_file(files):
         return _run_batch(files, flags, as_json=as_json)
     (file,) = files
@@ -277,7 +277,7 @@ def _batch_json(batch: Batch, code: int) -> dict[str, object]:
         {
             "file": str(end.file),
             "exit_code": end.code,
-            "result": end.finished and run_json(end.finished),
+            "result": end.finished and _run_json(end.finished),
             "problems": [problem_json(one) for one in end.problems],
         }
         for end in batch.ends
@@ -362,27 +362,9 @@ def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
         changed=_changed(flags),
         allow_commands=flags["allow_commands"],
         shard=chosen,
-        prunes=_prunes(flags, chosen),
+        prunes=flags["prune"],
         run_name=read_run_name(flags["run_name"], os.environ) if chosen is not None else "",
     )
-
-
-def _prunes(flags: RunFlags, chosen: Shard | None) -> bool:
-    """Whether stale files are removed.
-
-    Raises:
-        UsageError: a shard does not know what others deliver, or the cells are not those of the file.
-    """
-    if not flags["prune"]:
-        return False
-    if chosen is not None or _uses_engine(flags):
-        hint = "prune in a run without shards, after `krea-pipe merge`"
-        raise UsageError(Problem("bad_option", "a shard cannot be run with --prune", hint=hint))
-    if changes_cells(overrides(flags)):
-        hint = "run FILE without them and with --prune; files that other settings delivered stay"
-        message = "--prune cannot be combined with --profile, --set and --vars, because they change the cells"
-        raise UsageError(Problem("bad_option", message, hint=hint))
-    return True
 
 
 def _changed(flags: RunFlags) -> Changed:
@@ -418,8 +400,18 @@ def _display(state: ProgressState, stderr_log: StderrLog, *, moves: bool) -> Abs
     return Bar(state)
 
 
-def say_run(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in_batch: bool = False) -> int:
-    """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code."""
+def say_run(
+    finished: flow.FinishedRun,
+    stderr_log: StderrLog,
+    *,
+    as_json: bool,
+    in_batch: bool = False,
+    more: Mapping[str, object] | None = None,
+) -> int:
+    """Say how a run has ended: what it made on stdout, what is wrong on stderr; its exit code.
+
+    With JSON, `more` is part of the object.
+    """
     report, problems = finished.report, (*(() if in_batch else _problems(finished.ending)), *finished.problems)
     is_told = not as_json or stderr_log.in_json
     if is_told:
@@ -427,7 +419,12 @@ def say_run(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool,
         stderr_log.problems((*fetched, *finished.warnings, *finished.ending.warnings), "warning")
         print_troubles(report, stderr_log)
     if not in_batch:
-        _print_end(finished, problems, quiet=stderr_log.quiet, as_json=as_json)
+        if as_json:
+            error = {"error": problem_json(problems[0])} if problems else {}
+            print_json({**_run_json(finished), **(more or {}), **error})
+        elif not stderr_log.quiet:
+            print_summary(report, finished.folder / "report.html", finished.folder / report.base)
+            _print_notes(finished)
     elif not (as_json or stderr_log.quiet):
         _print_in_batch(finished)
     if is_told:
@@ -441,17 +438,6 @@ def say_run(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool,
     if is_told and report.exit_code in GOES_ON and cells.succeeded + cells.reused < cells.total:
         stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
     return report.exit_code
-
-
-def _print_end(finished: flow.FinishedRun, problems: tuple[Problem, ...], *, quiet: bool, as_json: bool) -> None:
-    if as_json:
-        error = {"error": problem_json(problems[0])} if problems else {}
-        print_json({**run_json(finished), **error})
-        return
-    if quiet:
-        return
-    print_summary(finished.report, finished.folder / "report.html", finished.folder / finished.report.base)
-    _print_notes(finished)
 
 
 def _print_in_batch(finished: flow.FinishedRun) -> None:
@@ -468,7 +454,7 @@ def _print_notes(finished: flow.FinishedRun) -> None:
         click.echo(waiting_words(one, local=finished.report.target.kind == "local"))
 
 
-def run_json(finished: flow.FinishedRun) -> dict[str, object]:
+def _run_json(finished: flow.FinishedRun) -> dict[str, object]:
     """A finished run as one object."""
     waiting = [waiting_json(one) for one in finished.waiting]
     more: dict[str, object] = {"waiting": waiting, "lock": lock_json(finished), "fetched": fetched_json(finished)}

@@ -1,5 +1,6 @@
 """Writes the seed of one cell into `patch:` of a pipeline file: one rule more, another seed in it, or one rule less."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import cast
 
 from krea_pipe.core.errors import InvalidInput, Problem, whole_file
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.request import canonical_json
 from krea_pipe.pipeline.editing.yaml_text import (
     Layout,
     TextChange,
@@ -20,6 +22,7 @@ from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.source import Trail
 
 _KEY = "patch"
+_REST_OF_LINE = re.compile(r"[ \t]*(,?)[ \t]*(?=\r?\n|\Z)")
 _ABOVE = ("prompt", "matrix", "with", "takes", "exclude", "include")
 """The keys of a stage below which `patch` is written."""
 
@@ -87,9 +90,10 @@ def _at(data: Json, trail: Trail) -> Json:
 
 def _is_own(rule: Json, patch: SeedPatch) -> bool:
     """Whether a rule has the same `when`, and sets only the seed."""
-    if not isinstance(rule, dict) or rule.keys() != {"when", "set"} or rule["when"] != patch.when:
+    if not isinstance(rule, dict) or rule.keys() != {"when", "set"}:
         return False
-    return isinstance(rule["set"], dict) and rule["set"].keys() == {"seed"}
+    is_same = canonical_json(rule["when"]) == canonical_json(dict(patch.when))  # 1 is not true
+    return is_same and isinstance(rule["set"], dict) and rule["set"].keys() == {"seed"}
 
 
 def _changed(rules: Sequence[Json], place: int | None, patch: SeedPatch) -> list[Json]:
@@ -176,8 +180,15 @@ class _Edit:
         if parent.kind == "block":
             start = layout.line_start(begin if parent.keys else layout.dash(part))
             return [(start, layout.line_after(part.end), "")]
+        before = parent.children[names[place - 1]].end if place else begin
+        own_line = _REST_OF_LINE.match(layout.text, part.end)
+        if place and own_line and not layout.text[layout.line_start(begin) : begin].strip():
+            # A comma after the last entry was there before; one after the entry above it came with it.
+            comma = layout.text[before] == "," and not own_line[1]
+            line = (layout.line_start(begin), layout.line_after(part.end), "")
+            return [(before, before + 1, ""), line] if comma else [line]
         if place:
-            return [(parent.children[names[place - 1]].end, part.end, "")]
+            return [(before, part.end, "")]
         if len(names) == 1:
             return [(begin, part.end, "")]
         after = parent.keys[str(names[1])] if parent.keys else parent.children[names[1]]
