@@ -11,6 +11,7 @@ from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whol
 from krea_pipe.core.request import Key, key_of
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.rerolling import (
+    NAMED,
     TAKES_FOLDER,
     Takes,
     axis_of,
@@ -134,7 +135,7 @@ def prepare_reroll(request: RerollRequest, count: int, environment: Mapping[str,
     names = tuple(dict.fromkeys(name for cell in cells for name in cell.names))
     pipeline = basis.loaded.pipeline
     view = ReportView(names, (axis,))
-    renamed = replace(pipeline, name=f"{pipeline.name}-reroll", report=view)
+    renamed = replace(pipeline, name=NAMED.format(pipeline.name), report=view)
     loaded = replace(basis.loaded, pipeline=renamed)
     return Reroll(loaded, pipeline.name, tuple(takes), (*upstream, *kept), tuple(unseen), basis.skipped)
 

@@ -16,6 +16,8 @@ from krea_pipe.pipeline.model import Matrix, Pipeline, Rule, Stage
 
 TAKES_FOLDER = "rerolls"
 """The folder of takes, below the output folder."""
+NAMED = "{}-reroll"
+"""The name under which the takes of a pipeline are reported, and their requests remembered."""
 MAX_TAKES = 100
 """New takes of a cell in one run."""
 _AXES = ("seed", "take", "reroll")

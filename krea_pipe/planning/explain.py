@@ -25,6 +25,7 @@ from krea_pipe.matrix.matrix import Expansion
 from krea_pipe.matrix.pick_matching import match_picks
 from krea_pipe.matrix.precedence import OVERRIDES, Layer, merge_layers, section_of
 from krea_pipe.matrix.reference_resolver import Items
+from krea_pipe.matrix.rerolling import NAMED
 from krea_pipe.matrix.resolve import CellDraft
 from krea_pipe.pipeline.editing.picks import Pick
 from krea_pipe.pipeline.model import AxisValue, Pipeline, Stage, Value
@@ -110,7 +111,7 @@ class Explanation:
     """Everything about one cell.
 
     `step` is what a run would do for it, `last` is None when it was never generated, and `price` is what Krea itself
-    takes.
+    takes. `takes` are the seeds of its rerolls.
     """
 
     cell: Cell
@@ -121,6 +122,7 @@ class Explanation:
     upstream: PickedSource | None
     last: Last | None
     price: Price
+    takes: tuple[int, ...] = ()
 
     @property
     def price_at(self) -> Place | None:
@@ -171,6 +173,7 @@ def explain_cell(
         upstream=builder.upstream(),
         last=_last(pipeline.name, cell, fingerprints, space),
         price=pipeline.prices.of(cell.request),
+        takes=_takes(pipeline.name, cell, space),
     )
 
 
@@ -398,6 +401,13 @@ class _Builder:
             case ByKey(key):
                 return source.id if source is not None and source.key == key else "an upstream image"
         return source_text(identity)
+
+
+def _takes(pipeline: str, cell: Cell, space: Space) -> tuple[int, ...]:
+    """The seeds with which a cell has been rerolled, without the one that it has."""
+    before = cell_name(f"{NAMED.format(pipeline)}/{cell.id}/s")
+    seeds = (name.removeprefix(before) for name in space.facts.beginning_with(before))
+    return tuple(sorted({int(seed) for seed in seeds if seed.isdecimal()} - {cell.request.seed}))
 
 
 def _last(pipeline: str, cell: Cell, fingerprints: Fingerprints, space: Space) -> Last | None:

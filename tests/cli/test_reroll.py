@@ -79,6 +79,9 @@ def test_takes_are_drawn_beside_the_original_and_a_higher_count_reuses_them(proj
     assert (project.path / "lamp.lock.jsonl").read_bytes() == lock
     assert lamp.read_text() == LAMP
     assert project.plan(file="lamp.yaml")["dawn"] == ("reuse", "cached")
+    explained = project.run("explain", "lamp.yaml", "oak/dawn")
+    assert "takes  seeds 2, 3; `krea-pipe reroll` shows them" in explained.out
+    assert project.run("explain", "lamp.yaml", "oak/noon", "--json").json["takes"] == []
     text = reroll(project, "oak/dawn").out
     assert "krea-pipe reroll lamp.yaml lamp/oak/dawn --take SEED    SEED: 2, 3, 4, 5" in text
 

@@ -114,6 +114,7 @@ def _json(one: Explanation) -> dict[str, object]:
         "upstream": _upstream_json(one),
         "key": {"sha256": step.key, "version": KEY_VERSION, "canonical": one.canonical},
         "last": _last_json(one.last, step.key) if one.last else None,
+        "takes": list(one.takes),
     }
 
 
@@ -170,6 +171,8 @@ def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once, shared with {one.shared[0]}{more}: same request"
+    if one.takes:
+        yield "takes", f"seeds {', '.join(map(str, one.takes))}; `krea-pipe reroll` shows them, --take SEED takes one"
     yield "made", _drawn(one.last, step.key) if one.last else "never under this id"
 
 
