@@ -80,7 +80,7 @@ def test_takes_are_drawn_beside_the_original_and_a_higher_count_reuses_them(proj
     assert lamp.read_text() == LAMP
     assert project.plan(file="lamp.yaml")["dawn"] == ("reuse", "cached")
     explained = project.run("explain", "lamp.yaml", "oak/dawn")
-    assert "takes  seeds 2, 3; `krea-pipe reroll` shows them" in explained.out
+    assert "takes  seeds 2, 3, 4, 5; `krea-pipe reroll` shows them" in explained.out
     assert project.run("explain", "lamp.yaml", "oak/noon", "--json").json["takes"] == []
     text = reroll(project, "oak/dawn").out
     assert "krea-pipe reroll lamp.yaml lamp/oak/dawn --take SEED    SEED: 2, 3, 4, 5" in text
@@ -243,3 +243,13 @@ def test_a_patch_is_written_in_the_form_of_the_file_and_removed_without_a_trace(
     for cell in cells:
         reroll(project, cell, "--take", "1")
     assert file.read_bytes().decode() == text
+
+
+def test_a_patch_that_would_change_another_cell_is_not_written(project):
+    text = 'version: 1\nname: p\nprompt: "a {{ s }}{{ n | default(0) }}"\nmatrix: [{s: [x]}, {s: [x], n: [1]}]\n'
+    file = project.write("lamp.yaml", text)
+    refused = reroll(project, "p/x", "--take", "4", code=2)
+    assert "a patch for p/x would also change p/x/1" in refused.err
+    assert "- {when: {s: x}, set: {seed: 4}}" in refused.err
+    assert file.read_text() == text
+    assert reroll(project, "p/x/1", "--take", "4", "--json").json["written"]
