@@ -195,10 +195,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     if options.selection.needs_status:
         whole = make_plan(found, known, loaded.fingerprints, plan_options)
         statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
-    failed: dict[str, tuple[str, ...]] = {}
-    if options.selection.needs_checks:
-        checked = failed_checks(space, {f"{name}/{cell.id}": key for cell, key in found})
-        failed = {cell.removeprefix(f"{name}/"): names for cell, names in checked.items()}
+    failed = failed_of(space, name, found) if options.selection.needs_checks else {}
     chosen = selected(found, options.selection, loaded.pipeline, statuses, failed)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
@@ -217,6 +214,21 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
         moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
     warnings = (*able.warnings, *([moved] if moved else []))
     return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)
+
+
+def failed_of(space: Space, pipeline: str, found: Sequence[KeyedCell]) -> dict[str, tuple[str, ...]]:
+    """The checks that the images of cells do not pass, as the last run found.
+
+    Args:
+        space: what is stored of the API.
+        pipeline: the name of the pipeline.
+        found: its cells with the keys of their requests.
+
+    Returns:
+        The names of the checks, by the ids of cells.
+    """
+    checked = failed_checks(space, {f"{pipeline}/{cell.id}": key for cell, key in found})
+    return {cell.removeprefix(f"{pipeline}/"): names for cell, names in checked.items()}
 
 
 def _drawable(loaded: Loaded, options: RunOptions) -> Drawable:

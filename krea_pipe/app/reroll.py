@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from krea_pipe.app import flow
-from krea_pipe.app.planned_run import status_of
+from krea_pipe.app.planned_run import failed_of, status_of
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.request import Key, key_of
@@ -22,7 +22,8 @@ from krea_pipe.matrix.rerolling import (
     without_own_seed,
     without_own_seeds,
 )
-from krea_pipe.matrix.selecting import drawable
+from krea_pipe.matrix.selecting import drawable, matching
+from krea_pipe.matrix.selection import parse_selection
 from krea_pipe.pipeline.editing.patch_edit import SeedPatch, patch_seed
 from krea_pipe.pipeline.editing.yaml_text import flow_text
 from krea_pipe.pipeline.model import ReportView
@@ -36,12 +37,13 @@ _MAX_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class RerollRequest:
-    """The cells of a pipeline file to reroll, by ids or expressions."""
+    """The cells of a pipeline file to reroll, by ids or expressions; with `failed_checks`, those that fail a check."""
 
     file: Path
     words: tuple[str, ...]
     overrides: Overrides
     max_cells: int
+    failed_checks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,12 @@ def _read(request: RerollRequest, environment: Mapping[str, str], *, local: bool
     options = flow.RunOptions(request.max_cells)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     statuses = {step.key: status_of(step, basis.replay) for step in basis.plan.steps}
-    chosen = named_or_matching(basis.found, request.words, loaded.pipeline, statuses)
+    failed = failed_of(workspace.space, loaded.pipeline.name, basis.found)
+    chosen = basis.found
+    if request.words:
+        chosen = named_or_matching(chosen, request.words, loaded.pipeline, statuses, failed)
+    if request.failed_checks:
+        chosen = matching(chosen, parse_selection(("check:failed",), ()), loaded.pipeline, statuses, failed)
     skipped = {cell.id: without_own_seed([cell], loaded.pipeline) for cell, _ in chosen}
     problems = [problem for found in skipped.values() for problem in found]
     chosen = [one for one in chosen if not skipped[one[0].id]]

@@ -46,7 +46,11 @@ class Takes:
 
 
 def named_or_matching(
-    found: _KeyedCells, words: Sequence[str], pipeline: Pipeline, statuses: Mapping[Key, str]
+    found: _KeyedCells,
+    words: Sequence[str],
+    pipeline: Pipeline,
+    statuses: Mapping[Key, str],
+    failed: Mapping[str, tuple[str, ...]],
 ) -> _KeyedCells:
     """The cells that ids, ends of ids or expressions mean, in the order of the file.
 
@@ -55,6 +59,7 @@ def named_or_matching(
         words: what a person wrote; an id, or an end of exactly one id, comes before an expression.
         pipeline: what the cells are of.
         statuses: the status of each request, for expressions that test it.
+        failed: the checks that the image of each cell does not pass, by the cell's id, for the same.
 
     Raises:
         NothingSelected: one of them means none. UsageError: an expression cannot be read.
@@ -68,7 +73,8 @@ def named_or_matching(
             taken.update(ends)
             continue
         try:
-            taken.update(cell.id for cell, _ in matching(found, parse_selection([word], ()), pipeline, statuses))
+            chosen = matching(found, parse_selection([word], ()), pipeline, statuses, failed)
+            taken.update(cell.id for cell, _ in chosen)
         except NothingSelected as error:
             problem = replace(error.problems[0], message=f"no cell matches `{word}`")
             raise NothingSelected(problem) from error

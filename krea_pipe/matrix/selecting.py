@@ -71,13 +71,19 @@ def selected(
     """
     if selection.is_all:
         return found
-    chosen = matching(found, selection, pipeline, statuses)
+    chosen = matching(found, selection, pipeline, statuses, failed)
     taken = {key for _, key in chosen}
     ids, needed = {cell.id for cell, _ in chosen}, _with_upstream(taken, {key: cell for cell, key in found}) - taken
     return [one for one in found if one[0].id in ids or one[1] in needed]
 
 
-def matching(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> _KeyedCells:
+def matching(
+    found: _KeyedCells,
+    selection: Selection,
+    pipeline: Pipeline,
+    statuses: Mapping[Key, str],
+    failed: Mapping[str, tuple[str, ...]],
+) -> _KeyedCells:
     """The cells that a selection takes, in their order; arguments and errors as for `selected`."""
     names = {name for cell, _ in found for name in cell.names}
     names |= {axis.name for stage in pipeline.stages for axis in stage.axes}

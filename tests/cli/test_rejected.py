@@ -23,12 +23,12 @@ def test_only_what_moderation_rejected_is_kept_from_being_sent(rejected, krea):
     plan = rejected.run("plan", "p.yaml", "--json", "--check")
     cells = {cell["id"].rpartition("/")[2]: cell for cell in plan.json["cells"]}
     found = [(cells[word]["action"], cells[word]["price_usd"]) for word in ("posted", "local-fail-nsfw", "declined")]
-    assert found == [("rejected", "0"), ("rejected", "0"), ("new", "0.030")]
+    assert found == [("rejected", "0.00"), ("rejected", "0.00"), ("new", "0.03")]
     assert cells["local-fail-nsfw"]["reason"] == "rejected by Krea before: nsfw; --retry-rejected sends it again"
     assert (plan.code, plan.json["totals"]["rejected"], plan.json["price_usd"]) == (
         3,
-        {"requests": 2, "usd": "0"},
-        "0.030",
+        {"requests": 2, "usd": "0.00"},
+        "0.03",
     )
     shown = rejected.run("plan", "p.yaml").out
     assert "2 rejected by Krea before, not sent again" in shown

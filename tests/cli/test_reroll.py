@@ -57,7 +57,7 @@ def lamp(project):
 def test_takes_are_drawn_beside_the_original_and_a_higher_count_reuses_them(project, krea, lamp):
     lock = (project.path / "lamp.lock.jsonl").read_bytes()
     plan = reroll(project, "oak/dawn", "--plan", "--json").json
-    assert (plan["price_usd"], plan["totals"]["new"]["requests"], len(krea.posts)) == ("0.120", 4, 4)
+    assert (plan["price_usd"], plan["totals"]["new"]["requests"], len(krea.posts)) == ("0.12", 4, 4)
     assert plan["takes"] == [{"cell": "lamp/oak/dawn", "seed": 1, "given": 1, "takes": [2, 3, 4, 5]}]
     done = reroll(project, "oak/dawn", "--count", "2", "--json")
     report = done.report
@@ -197,7 +197,7 @@ def test_columns_of_takes_have_one_name_where_the_seed_is_an_axis(project):
         ("draft/slate/s1/s3", 3),
     ]
     assert len({row["key"] for row in cells}) == 6  # cells that differ in the seed alone share their takes
-    assert done.json["cost"]["spent_usd"] == "0.060"
+    assert done.json["cost"]["spent_usd"] == "0.06"
 
 
 FORMS = {
@@ -253,3 +253,16 @@ def test_a_patch_that_would_change_another_cell_is_not_written(project):
     assert "- {when: {s: x}, set: {seed: 4}}" in refused.err
     assert file.read_text() == text
     assert reroll(project, "p/x/1", "--take", "4", "--json").json["written"]
+
+
+def test_the_cells_that_fail_a_check_can_be_rerolled(project):
+    text = LAMP.replace("matrix:", "checks: [{measure: width, min: 9000, name: big}]\nmatrix:")
+    project.write("lamp.yaml", text)
+    assert "no cell is named" in reroll(project, code=2).err
+    assert reroll(project, "--failed-checks", code=7).out == ""
+    assert project.run("run", "lamp.yaml", "--local", "-k", "light=dawn").code in (0, 9)
+    takes = reroll(project, "--failed-checks", "--local", "--plan", "--json").json["takes"]
+    assert [one["cell"] for one in takes] == ["lamp/slate/dawn", "lamp/oak/dawn"]
+    takes = reroll(project, "surface=oak", "--failed-checks", "--local", "--plan", "--json").json["takes"]
+    assert [one["cell"] for one in takes] == ["lamp/oak/dawn"]
+    assert reroll(project, "check:big", "--local", "--plan", "--json").json["takes"][0]["cell"] == "lamp/slate/dawn"

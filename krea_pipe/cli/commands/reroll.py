@@ -69,7 +69,8 @@ class _Flags(OverFlags, LogFlags):
 
 @click.command()
 @file_argument
-@click.argument("cells", nargs=-1, required=True, metavar="CELL...")
+@click.argument("cells", nargs=-1, metavar="CELL...")
+@click.option("--failed-checks", is_flag=True, help="Only cells whose image fails a check; without CELL, all of them.")
 @click.option(
     "--count",
     type=click.IntRange(1, MAX_TAKES),
@@ -97,6 +98,7 @@ def reroll(
     file: Path,
     cells: tuple[str, ...],
     *,
+    failed_checks: bool,
     take: str | None,
     only_plan: bool,
     dry_run: bool,
@@ -111,7 +113,9 @@ def reroll(
     With --take, the seed of a take is written into FILE: as a patch that is about this cell alone. The image is paid
     already, so the next run only puts it into its place. Nothing is deleted: take the earlier seed to go back.
     """
-    request = RerollRequest(file, cells, overrides(flags), flags["max_cells"])
+    if not (cells or failed_checks):
+        raise UsageError(Problem("bad_option", "no cell is named", hint="name one by its id, or use --failed-checks"))
+    request = RerollRequest(file, cells, overrides(flags), flags["max_cells"], failed_checks)
     if take is None:
         if dry_run:
             raise UsageError(Problem("bad_option", "--dry-run needs --take", hint="use --plan to see the price"))
