@@ -18,6 +18,7 @@ from krea_pipe.core.provenance import bare
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.rerolling import TAKES_FOLDER
+from krea_pipe.matrix.selection import fold
 from krea_pipe.planning.out_folder import beside_name
 from krea_pipe.store.blobs import MOST_BLOB_BYTES
 from krea_pipe.store.delivered import PREFIX
@@ -54,7 +55,9 @@ class Produced:
     all_known: bool
 
     def paths(self, results: Mapping[str, Result]) -> set[str]:
-        """Every path that a file of a cell may have, below the output folder.
+        """Every path that a file of a cell may have, below the output folder, in the form used for comparison.
+
+        Some file systems know no difference between upper and lower case.
 
         Args:
             results: the images that are stored, by the keys of their requests: their types are known.
@@ -70,7 +73,7 @@ class Produced:
             for file in cell.files:
                 own = file.recipe.how.suffix
                 found.update(f"{file.path}.{suffix}" for suffix in ((own,) if own else suffixes))
-        return found | {beside_name(path) for path in found}
+        return {fold(one) for path in found for one in (path, beside_name(path))}
 
 
 @dataclass(slots=True)
@@ -98,7 +101,7 @@ class _Search:
 
     def by_mark(self, path: str) -> StaleFile | None:
         """A file without a fact, if the mark inside says that it is a stale file."""
-        data = None if path in self.wanted else self.read(path)
+        data = None if fold(path) in self.wanted else self.read(path)
         if data is None:
             return None
         inside = bare(data)
@@ -126,7 +129,7 @@ class _Search:
 
     def _may_be_produced(self, path: str, cell: str) -> bool:
         """Whether a cell produces a file, or may do so once the picks of its stage are there."""
-        if path in self.wanted:
+        if fold(path) in self.wanted:
             return True
         if path.startswith(_TAKES):  # takes stay as long as their cell
             return not self.produced.is_gone(path.removeprefix(_TAKES).rpartition("/")[0])

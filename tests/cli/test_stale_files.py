@@ -149,3 +149,11 @@ def test_takes_of_a_reroll_stay_as_long_as_their_cell(project):
     write(project, "slate")
     run(project, "--prune")
     assert files(project) == ["rerolls/lamp/slate/s2.png", "slate.png"]
+
+
+def test_a_path_that_differs_in_case_alone_may_be_the_same_file(project):
+    write(project, "slate, oak", 'out: "{{ s }}"\n')
+    run(project)
+    write(project, "slate, oak", 'out: "{{ s | title }}"\n')
+    run(project, "--prune")
+    assert files(project) == ["Oak.png", "Slate.png", "oak.png", "slate.png"]
