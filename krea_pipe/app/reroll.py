@@ -304,10 +304,10 @@ def _check_changes(
     """
     keys = {own.id: own_key for own, own_key in basis.found}
     changed = {one for one in keys.keys() | after.keys() if one not in after or after[one][1] != keys.get(one)}
-    following = _following(basis, cell)
+    following = _following(basis.found, cell) | _following([*after.values()], cell)  # picks follow requests
     others = sorted(changed - following - {cell.id})
     if cell.id in after and after[cell.id][1] == key and not others:
-        return tuple(one for one in keys if one in changed and one != cell.id)
+        return tuple(one for one in dict.fromkeys((*keys, *after)) if one in changed and one != cell.id)
     if others:
         message = f"a patch for {cell.id} would also change {', '.join(others[:5])}"
         patch = _patch_of(basis, cell, seed)
@@ -316,15 +316,13 @@ def _check_changes(
     raise UsageError(_more_than_seed(basis, cell, after[cell.id][0] if cell.id in after else cell))
 
 
-def _following(basis: _Basis, cell: Cell) -> set[str]:
-    """The cells that are generated from one, directly or not."""
-    keys = {own.id: key for own, key in basis.found}
+def _following(found: Sequence[flow.KeyedCell], cell: Cell) -> set[str]:
+    """The cells among some that are generated from one, directly or not."""
+    keys = {own.id: key for own, key in found}
     ids, grows = {cell.id}, True
     while grows:
-        made = {keys[one] for one in ids}
-        more = {
-            own.id for own, _ in basis.found if own.source in ids or any(key in made for key in own.request.upstream)
-        }
+        made = {keys[one] for one in ids if one in keys}
+        more = {own.id for own, _ in found if own.source in ids or any(key in made for key in own.request.upstream)}
         grows = not more <= ids
         ids |= more
     return ids - {cell.id}

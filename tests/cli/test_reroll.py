@@ -183,7 +183,7 @@ def test_a_take_that_another_cell_has_is_warned_about(project):
     project.write("lamp.yaml", STAGES)
     done = reroll(project, "draft/oak/s1", "--take", "2")
     assert "now has the same request as draft/oak/s2" in done.err
-    assert "2 cells generated from it will be generated again: close/oak/s1, final/oak/s1" in done.out
+    assert "The next run generates 2 cells from it: close/oak/s1, final/oak/s1" in done.out
 
 
 def test_columns_of_takes_have_one_name_where_the_seed_is_an_axis(project):
@@ -266,3 +266,22 @@ def test_the_cells_that_fail_a_check_can_be_rerolled(project):
     takes = reroll(project, "surface=oak", "--failed-checks", "--local", "--plan", "--json").json["takes"]
     assert [one["cell"] for one in takes] == ["lamp/oak/dawn"]
     assert reroll(project, "check:big", "--local", "--plan", "--json").json["takes"][0]["cell"] == "lamp/slate/dawn"
+
+
+@pytest.mark.parametrize("named", ["take", "cell"])
+def test_a_pick_follows_the_take_and_its_final_image_with_it(project, named):
+    stages = (
+        'stages:\n  draft: {prompt: "a {{ s }}", matrix: {s: [x, y]}}\n'
+        "  final: {for_each: draft, picks: picks/draft.yaml, promote: {variant: large}}\n"
+    )
+    project.write("lamp.yaml", f"version: 1\nname: lamp\n{stages}")
+    report = reroll(project, "draft/x", "--local", "--count", "1", "--json").report
+    take = report["cells"][0]
+    cell = take["id"] if named == "take" else "draft/x"
+    project.write("picks/draft.yaml", f"- {{pick: {cell}, stars: 5, key: {take['key'][:16]}}}\n")
+    before = rows(project)
+    done = reroll(project, "draft/x", "--local", "--take", "2", "--json").json
+    assert done["following"] == ["final/x"]
+    after = rows(project)
+    assert after["final/x"]["request"]["seed"] == 2
+    assert {one for one in after if after[one] != before.get(one)} == {"draft/x", "final/x"}

@@ -217,7 +217,7 @@ def _say_taken(taken: Taken, file: Path, *, is_written: bool, local: bool) -> No
     click.echo(f"To go back: {_command(file, taken.cell)}{more} --take {_word(taken.former)}")
     if taken.following:
         count = counted(len(taken.following), "cell")
-        click.echo(f"{count} generated from it will be generated again: {', '.join(taken.following[:_MAX_NAMED])}")
+        click.echo(f"The next run generates {count} from it: {', '.join(taken.following[:_MAX_NAMED])}")
     if taken.same:
         names = ", ".join(taken.same[:_MAX_NAMED])
         problem = Problem("same_image", f"{taken.cell} now has the same request as {names}, so the same image")
