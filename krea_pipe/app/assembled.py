@@ -12,7 +12,7 @@ from pathlib import Path
 
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.pictures import measure, shrink
-from krea_pipe.app.planned_run import PlannedRun, RunOptions, load_pipeline, out_folder, planned
+from krea_pipe.app.planned_run import PlannedRun, RunOptions, load_pipeline, out_folder, planned, status_of
 from krea_pipe.app.run_argument import NamedPipeline
 from krea_pipe.app.workspace import target_of
 from krea_pipe.core.errors import Problem, UsageError
@@ -25,7 +25,7 @@ from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.staged import inputs_of
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.out_folder import look_over
-from krea_pipe.planning.plan import Attach, Plan, Reuse, Step, status_of
+from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
 from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.checks.checking import CheckOptions, check_images
