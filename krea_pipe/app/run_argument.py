@@ -12,6 +12,7 @@ from pathlib import Path
 from krea_pipe.app.pipeline_files import SUFFIXES
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.near_names import closest
+from krea_pipe.matrix.rerolling import NAMED
 from krea_pipe.report.folder import PLANNED, RECORD, find_run, runs_folder
 from krea_pipe.report.run_list import ListedRun, RunList, list_runs
 from krea_pipe.store.home import open_home
@@ -35,7 +36,7 @@ class NamedPipeline:
     runs: Sequence[ListedRun]
 
     def latest(self, *, unfinished: bool = False) -> ListedRun:
-        """Its latest run.
+        """Its latest run, rerolls aside.
 
         Args:
             unfinished: whether a run without a report counts too.
@@ -46,7 +47,7 @@ class NamedPipeline:
         Raises:
             UsageError: it has no such run.
         """
-        for run in self.runs:
+        for run in _without_rerolls(self.runs):
             if unfinished or run.state == "ended":
                 return run
         hint = f"run it first: krea-pipe run {self.file}"
@@ -126,10 +127,17 @@ def find_pipeline(word: str, environment: Mapping[str, str]) -> NamedPipeline | 
     found = known.named(word)
     if found:
         file = _only_file(word, found)
-        return NamedPipeline(file, home, known.of_file(file))
+        runs = known.of_file(file)
+        return NamedPipeline(file, home, found if found[0] not in _without_rerolls(runs) else runs)
     if any(run.id.startswith(word) for run in known.runs):
         return None
     raise _unknown(word, known, home)
+
+
+def _without_rerolls(runs: Sequence[ListedRun]) -> list[ListedRun]:
+    """The runs of a pipeline without those that have generated takes of its cells, whose name says so."""
+    names = {NAMED.format(run.report.pipeline.name) for run in runs}
+    return [run for run in runs if run.report.pipeline.name not in names]
 
 
 def _may_be_run(word: str, path: Path, home: Path) -> bool:

@@ -285,3 +285,11 @@ def test_a_pick_follows_the_take_and_its_final_image_with_it(project, named):
     after = rows(project)
     assert after["final/x"]["request"]["seed"] == 2
     assert {one for one in after if after[one] != before.get(one)} == {"draft/x", "final/x"}
+
+
+def test_a_reroll_is_not_the_latest_run_of_its_pipeline_unless_it_is_named(project):
+    project.write("lamp.yaml", LAMP)
+    run = project.run("run", "lamp.yaml", "--local", "--json").json["run_id"]
+    takes = reroll(project, "oak/dawn", "--local", "--count", "1", "--json").json["run_id"]
+    for word, found in (("lamp.yaml", run), ("lamp", run), ("lamp-reroll", takes), (takes, takes)):
+        assert found in project.run("report", word).out, word
