@@ -35,6 +35,7 @@ COMMANDS = {
     ),
     "merge": ("krea_pipe.cli.commands.merge:merge", "Merge the runs of several shards into one report."),
     "view": ("krea_pipe.cli.commands.view:view", "View a run in the browser, during and after the run."),
+    "watch": ("krea_pipe.cli.commands.watch:watch", "Show the plan and proofs of a pipeline after each save."),
     "diff": ("krea_pipe.cli.commands.diff:diff", "Compare two runs cell by cell on one page."),
     "schema": ("krea_pipe.cli.commands.schema:schema", "Print a JSON Schema, for editors and other programs."),
     "gc": ("krea_pipe.cli.commands.gc:gc", "Delete old runs and images that nothing needs."),

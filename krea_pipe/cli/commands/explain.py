@@ -15,7 +15,6 @@ from rich.console import Console
 from krea_pipe.app import flow
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.workspace import open_workspace
-from krea_pipe.cli.commands.plan import COLUMNS
 from krea_pipe.cli.messages import place_json, print_json
 from krea_pipe.cli.options import (
     OverFlags,
@@ -27,6 +26,7 @@ from krea_pipe.cli.options import (
     overrides,
 )
 from krea_pipe.cli.plan_json import ACTIONS
+from krea_pipe.cli.plan_text import COLUMNS
 from krea_pipe.cli.streams import is_terminal
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import DIGEST
