@@ -5,6 +5,7 @@ neither a key nor a shared store. Three threads share the work: one waits for ch
 and the main thread serves the page.
 """
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,8 @@ from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.report.view.watched_report import WatchedReport, WatchStatus
 from krea_pipe.store.remote.remote import ADDRESS_NAME
 
-_CONCURRENCY = 8
-"""Few proofs at once, so that a newer save waits for few of them."""
+_CONCURRENCY = max(2, min(8, (os.cpu_count() or 1) // 2))
+"""Few proofs at once, so that the first one is there soon, and a newer save waits for few of them."""
 _SETTLE_SECONDS = 0.3
 """A problem that a save within so many seconds has removed is not told: the file was still being written."""
 _END_SECONDS = 10.0
