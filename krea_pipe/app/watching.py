@@ -22,6 +22,7 @@ from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.settings import KEY_NAMES
 from krea_pipe.pipeline.input_paths import InputPaths, input_paths, input_paths_of_broken
 from krea_pipe.pipeline.spec import Overrides
+from krea_pipe.report.compare.comparison import CellChange, PipelineState, compare
 from krea_pipe.report.view.watched_report import WatchedReport, WatchStatus
 from krea_pipe.store.remote.remote import ADDRESS_NAME
 
@@ -54,10 +55,14 @@ class WatchOrder:
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """A saved state of the file: what a run would do with it, or the problems why there is no plan."""
+    """A saved state of the file: what a run would do with it, or the problems why there is no plan.
+
+    `changes` are its cells compared with those of the last state without problems, if there was one.
+    """
 
     forecast: Forecast | None = None
     problems: tuple[Problem, ...] = ()
+    changes: tuple[CellChange, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class PipelineWatch:
         )
         self._events = FileEvents(self._saved)
         self._paths = InputPaths(frozenset())
+        self._last: PipelineState | None = None
         self._changed, self._ready = threading.Event(), threading.Event()
         self._is_ending = False
         self._interrupt: Callable[[], None] = _nothing
@@ -164,12 +170,19 @@ class PipelineWatch:
             state = SavedState(problems=error.problems)
         else:
             self._paths = input_paths(found.loaded.pipeline, found.loaded.fingerprints)
-            state = SavedState(found)
+            state = SavedState(found, changes=self._changes(found))
         tables = InputPaths(frozenset(one.resolve() for one in order.overrides.var_files))
         self._events.follow(self._paths | tables, before)
         if not self._threads[1].ident:
             self._threads[1].start()
         return state
+
+    def _changes(self, found: Forecast) -> tuple[CellChange, ...] | None:
+        """What has changed since the last state without problems."""
+        cells, stages = found.basis.found, tuple(one.name for one in found.loaded.pipeline.stages)
+        head = PipelineState(cells, stages, found.plan.waiting, found.basis.idle, found.loaded.pipeline.prices)
+        before, self._last = self._last, head
+        return None if before is None else compare(before, head, found.loaded.fingerprints)
 
     def _show(self, forecast: Forecast) -> None:
         """Show a state on the page, and draw the proofs that it lacks."""

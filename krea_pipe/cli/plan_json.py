@@ -8,6 +8,7 @@ from krea_pipe.cli.messages import problem_json
 from krea_pipe.cli.summary import source_json, waiting_json
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import source_text
+from krea_pipe.core.word_diff import change_json
 from krea_pipe.pipeline.pricing import exact
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 
@@ -69,6 +70,7 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
             "price_usd": "0" if index or action_kind(step.action) is Fetch else exact(step.price),
             **_source(step, is_first=not index),
+            **({} if index else change_json(step.change)),
         }
 
 

@@ -1,37 +1,41 @@
 """What a run would do, in words and tables: `plan` prints it once, `watch` after each save."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import click
+from rich.text import Text
 
 from krea_pipe.app.plan_files import Forecast, RecipeCounts
 from krea_pipe.cli.commands.prices import price_words
 from krea_pipe.cli.messages import print_problems
 from krea_pipe.cli.summary import waiting_words
-from krea_pipe.cli.tables import print_table
+from krea_pipe.cli.tables import print_table, words_text
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.json_data import writable
 from krea_pipe.pipeline.pricing import usd, usd_range
+from krea_pipe.planning.change_reason import reason_parts
 from krea_pipe.planning.out_folder import in_the_way
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
+from krea_pipe.report.compare.comparison import CellChange
+from krea_pipe.report.compare.render import KIND_WORDS
 
 MAX_ROWS = 60
 COLUMNS = {Submit: "new", Reuse: "cached", Attach: "waiting", Hold: "unresolved", Fetch: "fetch"}
 """The actions in tables."""
 
 
-def print_forecast(forecast: Forecast, *, show_all: bool, local: bool, most: int = MAX_ROWS) -> None:
+def print_forecast(forecast: Forecast, *, most: int | None, local: bool) -> None:
     """Print what a run would do.
 
     Args:
         forecast: the plan.
-        show_all: list every request, not only the first `most` that are not cached.
+        most: how many of the requests that are not cached to list; None lists every request.
         local: leave out prices.
-        most: how many requests to list.
     """
     print_problems((*forecast.loaded.warnings, *forecast.problems), kind="warning")
-    _print_tables(forecast.plan, most=None if show_all else most, local=local)
+    _print_tables(forecast.plan, most=most, local=local)
     cap = forecast.cap if forecast.is_whole and not forecast.refusal else None
     click.echo(plan_sentence(forecast.plan, cap, local=local))
     for words in () if local else price_words(forecast.stated_prices):
@@ -62,7 +66,7 @@ def refusal_words(refusal: Problem) -> str:
 
 def _print_tables(plan: Plan, *, most: int | None, local: bool) -> None:
     steps = [step for step in plan.steps if most is None or not isinstance(step.action, Reuse)]
-    if steps:
+    if steps and most != 0:
         shown = steps[:most]
         print_priced(["request", "action", "reason"], [_columns(step) for step in shown], local=local)
         if len(shown) < len(steps):
@@ -72,7 +76,7 @@ def _print_tables(plan: Plan, *, most: int | None, local: bool) -> None:
     click.echo()
 
 
-def print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> None:
+def print_priced(columns: list[str], rows: Sequence[Sequence[str | Text]], *, local: bool) -> None:
     """Print a table whose rows end in a price, which the local Krea has none of."""
     if not local:
         columns = [*columns, "price"]
@@ -80,9 +84,10 @@ def print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> N
     print_table(columns, rows, numbers=["images", *COLUMNS.values(), "price"], long=["request", "reason", "stage"])
 
 
-def _columns(step: Step) -> list[str]:
+def _columns(step: Step) -> list[str | Text]:
     more = f" (+{len(step.cells) - 1})" if len(step.cells) > 1 else ""
-    return [step.cells[0].id + more, COLUMNS[action_kind(step.action)], step.reason, _price_of(step)]
+    reason = words_text(reason_parts(step.reason, step.change))
+    return [step.cells[0].id + more, COLUMNS[action_kind(step.action)], reason, _price_of(step)]
 
 
 def _price_of(step: Step) -> str:
@@ -157,3 +162,27 @@ def _new_words(plan: Plan, *, local: bool) -> str:
     prices = Counter(step.price for step in plan.steps if isinstance(step.action, Submit))
     terms = " + ".join(f"{count} × {usd(price)}" for price, count in sorted(prices.items()))
     return f"New: {terms} = {usd(new.usd)}"
+
+
+def print_changes(changes: Sequence[CellChange], *, most: int | None, advice: str = "; list them with --all") -> None:
+    """Print the cells that have changed, and an empty line if there are any.
+
+    Args:
+        changes: all cells with their changes.
+        most: how many of those that have changed to print; None prints all cells, also those that have not.
+        advice: how to see the others.
+    """
+    rows = [row for row in changes if most is None or row.kind != "same"]
+    if not rows:
+        return
+    shown = rows[:most]
+    columns = ["cell", "change", "reason", "price"]
+    print_table(columns, [_change_columns(row) for row in shown], numbers=["price"], long=["cell", "reason"])
+    if len(shown) < len(rows):
+        click.echo(f"… and {len(rows) - len(shown):,} more{advice}")
+    click.echo()
+
+
+def _change_columns(row: CellChange) -> list[str | Text]:
+    reason = words_text(row.explanation_parts)
+    return [writable(row.id), KIND_WORDS[row.kind], reason, usd(row.price) if row.price else ""]

@@ -73,9 +73,10 @@ class HtmlOptions:
     find them in the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
     `decisions` are the picks files, by stage, and `reviewer` is who decides on the page, "" if that is unknown.
-    `is_live` says that the run is in progress, `is_watched` that it is no run but a file being edited. `thumbnails_url` is where report.md finds the small pictures, if not
-    beside it. `previews` are larger pictures that take the place of originals: WebP bytes by digest in a `single` page,
-    otherwise the folder beside the page that has them.
+    `is_live` says that the run is in progress, `is_watched` that it is no run but a file being edited.
+    `thumbnails_url` is where report.md finds the small pictures, if not beside it. `previews` are larger pictures
+    that take the place of originals: WebP bytes by digest in a `single` page, otherwise the folder beside the page
+    that has them.
     """
 
     form: Form = "folder"

@@ -42,6 +42,7 @@ from krea_pipe.cli.plan_text import (
     MAX_ROWS,
     plan_counts,
     plan_sentence,
+    print_changes,
     print_forecast,
     print_priced,
     refusal_words,
@@ -58,7 +59,7 @@ from krea_pipe.planning.joint_plan import joint_plan
 from krea_pipe.planning.plan import Submit
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
-from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison, FetchKind
+from krea_pipe.report.compare.comparison import CHANGE_KINDS, Comparison, FetchKind
 from krea_pipe.report.compare.render import (
     KIND_WORDS,
     base_words,
@@ -165,7 +166,7 @@ def _planned(file: Path, flags: _Flags) -> FileResult:
     approval = None if out is None else plan_files.write_plan_file(out, forecast)
 
     def show() -> None:
-        print_forecast(forecast, show_all=flags["show_all"], local=flags["local"])
+        print_forecast(forecast, most=None if flags["show_all"] else MAX_ROWS, local=flags["local"])
         if out is not None and approval is not None:
             click.echo(_plan_file_words(out, approval, is_refused=forecast.refusal is not None))
 
@@ -309,23 +310,9 @@ def _refuse_with_against(given: Mapping[str, bool]) -> None:
 
 
 def _print_changes(comparison: Comparison, *, show_all: bool) -> None:
-    rows = [row for row in comparison.rows if show_all or row.kind != "same"]
-    if rows:
-        shown = rows if show_all else rows[:MAX_ROWS]
-        columns = ["cell", "change", "reason", "price"]
-        print_table(columns, [_change_columns(row) for row in shown], numbers=["price"], long=["cell", "reason"])
-        if len(shown) < len(rows):
-            click.echo(f"… and {len(rows) - len(shown):,} more; list them with --all")
-        click.echo()
+    print_changes(comparison.rows, most=None if show_all else MAX_ROWS)
     print_table(["stage", *COUNTS], list(_change_rows(comparison)), numbers=COUNTS, long=["stage"])
     click.echo()
-
-
-def _change_columns(row: CellChange) -> list[str]:
-    reason = "" if row.reason == row.kind else row.reason
-    if row.is_rendered:
-        reason = "; ".join(filter(None, (reason, row.free_words)))
-    return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
 
 
 def _change_rows(comparison: Comparison) -> Iterator[list[str]]:

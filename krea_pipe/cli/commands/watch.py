@@ -24,14 +24,14 @@ from krea_pipe.cli.options import (
 )
 from krea_pipe.cli.page_server import announce_page, page_options
 from krea_pipe.cli.plan_json import totals_json
-from krea_pipe.cli.plan_text import print_forecast
+from krea_pipe.cli.plan_text import print_changes, print_forecast
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.report.view.feed import RunFeed
 from krea_pipe.report.view.server import listen, serve_feed
 from krea_pipe.report.view.watched_report import WatchedReport
 
-_MAX_REQUESTS = 8
-"""Requests that are listed after each save."""
+_MAX_CHANGES = 8
+"""Changed cells that are listed after each save."""
 
 
 class _Flags(OverFlags):
@@ -98,11 +98,12 @@ def _teller(*, as_json: bool) -> Tell:
             print_json_line(_news_json(news))
             return
         match news:
-            case SavedState(forecast=forecast, problems=problems):
+            case SavedState(forecast=forecast, problems=problems, changes=changes):
                 click.echo(click.style(f"\n{datetime.now().astimezone():%H:%M:%S}", dim=True))
                 print_problems(problems)
                 if forecast is not None:
-                    print_forecast(forecast, show_all=False, local=False, most=_MAX_REQUESTS)
+                    print_changes(changes or (), most=_MAX_CHANGES, advice="")
+                    print_forecast(forecast, most=0, local=False)
             case DrawnProofs(count=count, failures=failures):
                 click.echo(f"{count:,} proof{'' if count == 1 else 's'} drawn")
                 for identity, message in failures.items():
