@@ -1,9 +1,11 @@
 """The words that differ between two texts, in full for programs and brief for people."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import groupby
 from typing import Literal, TypeAlias
 
@@ -42,12 +44,12 @@ class TextChange:
 
     def parts(self) -> tuple[WordPart, ...]:
         """All parts of both texts, in their order; whole words and signs differ."""
-        before, now = _TOKENS.findall(self.before), _TOKENS.findall(self.now)
-        first = _common(before, now)
-        last = _common(before[first:][::-1], now[first:][::-1])
-        old, new = before[first : len(before) - last], now[first : len(now) - last]
-        found = [("same", now[:first]), *_compared(old, new), ("same", now[len(now) - last :])]
-        return tuple(_joined([WordPart(kind, "".join(tokens)) for kind, tokens in found if tokens]))
+        first = _first_words(self.before, self.now)
+        old, new = self.before[first:], self.now[first:]
+        last = _last_words(old, new)
+        middle = _compared(old[: len(old) - last], new[: len(new) - last])
+        found = [WordPart("same", self.now[:first]), *middle, WordPart("same", new[len(new) - last :])]
+        return tuple(_joined([part for part in found if part.text]))
 
     def brief(self) -> tuple[WordPart, ...]:
         """The parts without what is far from a change."""
@@ -76,36 +78,46 @@ def marked_words(parts: Sequence[WordPart]) -> str:
     return "".join(part.marked for part in parts)
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """The number of tokens that both begin with."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+def _first_words(one: str, other: str) -> int:
+    """The number of characters of the words that both texts begin with."""
+    equal = bisect_left(range(min(len(one), len(other))), 1, key=lambda n: one[: n + 1] != other[: n + 1])
+    return one.rfind(" ", 0, equal) + 1
 
 
-def _compared(old: list[str], new: list[str]) -> Iterator[tuple[WordKind, list[str]]]:
+def _last_words(one: str, other: str) -> int:
+    """The number of characters of the words that both texts end with."""
+    most = min(len(one), len(other))
+    equal = bisect_left(range(most), 1, key=lambda n: one[len(one) - n - 1 :] != other[len(other) - n - 1 :])
+    blank = one.find(" ", len(one) - equal)
+    return 0 if blank < 0 else len(one) - blank
+
+
+@lru_cache(maxsize=64)
+def _compared(before: str, now: str) -> tuple[WordPart, ...]:
+    """The parts of two texts; a change of a template is the same change in many prompts."""
+    old, new = _TOKENS.findall(before), _TOKENS.findall(now)
     if len(old) + len(new) > _MOST_COMPARED:
-        yield from (("removed", old), ("added", new))
-        return
+        return WordPart("removed", before), WordPart("added", now)
+    found = list[WordPart]()
     for tag, i, j, k, m in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "equal":
-            yield "same", new[k:m]
-        else:
-            yield "removed", old[i:j]
-            yield "added", new[k:m]
+        removed, added = "".join(old[i:j]), "".join(new[k:m])
+        found += (
+            [WordPart("same", added)] if tag == "equal" else [WordPart("removed", removed), WordPart("added", added)]
+        )
+    return tuple(found)
 
 
 def _joined(parts: list[WordPart]) -> Iterator[WordPart]:
-    """Parts in which changes that only blanks separate are one change."""
+    """Parts in which changes that only blanks separate are one change, and nothing stands beside its own kind."""
     inner = range(1, len(parts) - 1)
     is_change = [part.kind != "same" or (place in inner and not part.text.strip()) for place, part in enumerate(parts)]
     for changes, group in groupby(zip(is_change, parts, strict=True), key=lambda one: one[0]):
         run = [part for _, part in group]
-        if not changes:
-            yield from run
-            continue
-        for kind in ("removed", "added"):
+        kinds: tuple[WordKind, ...] = ("removed", "added") if changes else ("same",)
+        for kind in kinds:
             text = "".join(part.text for part in run if part.kind in (kind, "same"))
             if text:
-                yield WordPart("removed" if kind == "removed" else "added", text)
+                yield WordPart(kind, text)
 
 
 def _shortened(text: str, first: int, last: int) -> str:
