@@ -8,8 +8,8 @@ and the main thread serves the page.
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from krea_pipe.app import flow
@@ -30,12 +30,18 @@ _CONCURRENCY = max(2, min(8, (os.cpu_count() or 1) // 2))
 """Few proofs at once, so that the first one is there soon, and a newer save waits for few of them."""
 _SETTLE_SECONDS = 0.3
 """A problem that a save within so many seconds has removed is not told: the file was still being written."""
-_END_SECONDS = 10.0
 _DRAWING, _UP_TO_DATE = WatchStatus("drawing proofs"), WatchStatus("up to date")
 
 
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which nothing can be paid for, and no shared store is asked."""
+    """Take what can be paid with, and what is shared, out of an environment.
+
+    Args:
+        environment: the environment of the process.
+
+    Returns:
+        The same without keys and without the address of a shared store.
+    """
     return {name: value for name, value in environment.items() if name not in (*KEY_NAMES, ADDRESS_NAME)}
 
 
@@ -91,21 +97,15 @@ class PipelineWatch:
         self._changed, self._ready = threading.Event(), threading.Event()
         self._is_ending = False
         self._interrupt: Callable[[], None] = _nothing
-        self._threads = [threading.Thread(target=partial(self._guarded, one), daemon=True) for one in self._work]
-        self.failure: BaseException | None = None
+        self._threads = ThreadPoolExecutor(2, "watch")
+        self._work: list[Future[None]] = []
         self.shown: WatchedReport | None = None
         """What the page shows, once there was a state without problems."""
-        self.ended: Callable[[], None] = _nothing
-        """Called when a thread has failed."""
-
-    @property
-    def _work(self) -> tuple[Callable[[], None], ...]:
-        return self._draw_states, self._events.run
 
     def begin(self) -> None:
         """Read the file for the first time, and follow it."""
         self._changed.set()
-        self._threads[0].start()
+        self._submit(self._draw_states)
 
     def wait(self, seconds: float) -> WatchedReport | None:
         """Wait for the first state without problems.
@@ -119,28 +119,27 @@ class PipelineWatch:
         self._ready.wait(seconds)
         return self.shown
 
-    def end(self) -> None:
-        """Stop drawing, and wait until what is being drawn is stored.
+    @property
+    def has_failed(self) -> bool:
+        """Whether a thread has ended with an error, which `end` raises."""
+        return any(work.done() and work.exception() is not None for work in self._work)
 
-        Raises:
-            BaseException: what a thread has failed with.
-        """
+    def when_failed(self, act: Callable[[], None]) -> None:
+        """Have a function called once a thread has ended, as it only does with an error before `end`."""
+        for work in self._work:
+            work.add_done_callback(lambda _: act())
+
+    def end(self) -> None:
+        """Stop drawing, and wait until what is being drawn is stored."""
         self._is_ending = True
         self._events.end()
         self._saved()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(_END_SECONDS)
-        if self.failure is not None:
-            raise self.failure
+        self._threads.shutdown()
+        for work in self._work:
+            work.result()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 (raised again by `end`)
-            self.failure = self.failure or error
-            self._ready.set()
-            self.ended()
+    def _submit(self, work: Callable[[], None]) -> None:
+        self._work.append(self._threads.submit(work))
 
     def _saved(self) -> None:
         """Note a save, and stop drawing what is out of date."""
@@ -173,8 +172,8 @@ class PipelineWatch:
             state = SavedState(found, changes=self._changes(found))
         tables = InputPaths(frozenset(one.resolve() for one in order.overrides.var_files))
         self._events.follow(self._paths | tables, before)
-        if not self._threads[1].ident:
-            self._threads[1].start()
+        if len(self._work) == 1:
+            self._submit(self._events.run)
         return state
 
     def _changes(self, found: Forecast) -> tuple[CellChange, ...] | None:

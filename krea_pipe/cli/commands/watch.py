@@ -1,6 +1,7 @@
 """`krea-pipe watch`: the plan, the problems and the proofs of a pipeline after each save."""
 
 import os
+import socket
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
@@ -68,12 +69,8 @@ def watch(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
         watch.begin()
         try:
             shown = _first(watch)
-            feed = RunFeed(shown)
-            watch.ended = feed.close
-            words = f"Watching {file} with the local Krea; nothing is paid. Stop with Ctrl-C."
-            announce = partial(announce_page, words=words, opens=flags["opens"], as_json=as_json)
-            name = reviewer_name(flags["by"], Path.cwd(), environment)
-            serve_feed(feed, listener, announce, seconds=flags["seconds"], allowed=flags["hosts"], by=name)
+            if shown is not None:
+                _serve(watch, RunFeed(shown), listener, order, flags, as_json=as_json)
         except KeyboardInterrupt:
             return 0  # before there was a page
         finally:
@@ -81,13 +78,23 @@ def watch(file: Path, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     return 0
 
 
-def _first(watch: PipelineWatch) -> WatchedReport:
-    """Wait for the first state without problems."""
-    while watch.failure is None:
+def _serve(
+    watch: PipelineWatch, feed: RunFeed, listener: socket.socket, order: WatchOrder, flags: _Flags, *, as_json: bool
+) -> None:
+    """Serve the page until a signal."""
+    watch.when_failed(feed.close)
+    words = f"Watching {order.file} with the local Krea; nothing is paid. Stop with Ctrl-C."
+    announce = partial(announce_page, words=words, opens=flags["opens"], as_json=as_json)
+    name = reviewer_name(flags["by"], Path.cwd(), order.environment)
+    serve_feed(feed, listener, announce, seconds=flags["seconds"], allowed=flags["hosts"], by=name)
+
+
+def _first(watch: PipelineWatch) -> WatchedReport | None:
+    """Wait for the first state without problems; None when reading it has failed."""
+    shown = None
+    while shown is None and not watch.has_failed:
         shown = watch.wait(0.1)
-        if shown is not None:
-            return shown
-    raise watch.failure
+    return shown
 
 
 def _teller(*, as_json: bool) -> Tell:
