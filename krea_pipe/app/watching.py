@@ -114,7 +114,7 @@ class PipelineWatch:
             seconds: how long.
 
         Returns:
-            What the page shows; None if there is none yet.
+            What the page shows; None before such a state.
         """
         self._ready.wait(seconds)
         return self.shown
@@ -125,7 +125,11 @@ class PipelineWatch:
         return any(work.done() and work.exception() is not None for work in self._work)
 
     def when_failed(self, act: Callable[[], None]) -> None:
-        """Have a function called once a thread has ended, as it only does with an error before `end`."""
+        """Have a function called once a thread has ended, as it only does with an error before `end`.
+
+        Args:
+            act: the function, which is called in any thread.
+        """
         for work in self._work:
             work.add_done_callback(lambda _: act())
 

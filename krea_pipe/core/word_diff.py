@@ -36,7 +36,7 @@ class WordPart:
 
 
 @dataclass(frozen=True, slots=True)
-class TextChange:
+class PromptChange:
     """A text that has changed; it is compared only when its parts are asked for."""
 
     before: str
@@ -66,8 +66,8 @@ class TextChange:
         return tuple(found)
 
 
-def change_json(change: TextChange | None) -> dict[str, object]:
-    """All parts of the change of a prompt, as a field of a JSON object; no field where there is none."""
+def change_json(change: PromptChange | None) -> dict[str, object]:
+    """All parts of the change of a prompt, as a field of a JSON object; no field without a change."""
     if change is None:
         return {}
     return {"prompt_change": [{"kind": part.kind, "text": part.text} for part in change.parts()]}
@@ -108,7 +108,7 @@ def _compared(before: str, now: str) -> tuple[WordPart, ...]:
 
 
 def _joined(parts: list[WordPart]) -> Iterator[WordPart]:
-    """Parts in which changes that only blanks separate are one change, and nothing stands beside its own kind."""
+    """Parts in which changes that only blanks separate are one change, and neighbours of one kind are one part."""
     inner = range(1, len(parts) - 1)
     is_change = [part.kind != "same" or (place in inner and not part.text.strip()) for place, part in enumerate(parts)]
     for changes, group in groupby(zip(is_change, parts, strict=True), key=lambda one: one[0]):

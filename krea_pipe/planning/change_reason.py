@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Source, parse_source
-from krea_pipe.core.word_diff import TextChange, WordPart
+from krea_pipe.core.word_diff import PromptChange, WordPart
 from krea_pipe.pipeline.references import Fingerprints
 
 PROMPT_CHANGED = "prompt changed"
@@ -38,7 +38,7 @@ def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerp
     return ", ".join(changes) or "new"
 
 
-def prompt_change(reason: str, before: Mapping[str, Json], now: Mapping[str, Json]) -> TextChange | None:
+def prompt_change(reason: str, before: Mapping[str, Json], now: Mapping[str, Json]) -> PromptChange | None:
     """The change of the prompt that a reason is about; None if it is about none.
 
     Args:
@@ -52,10 +52,10 @@ def prompt_change(reason: str, before: Mapping[str, Json], now: Mapping[str, Jso
     if PROMPT_CHANGED not in reason:
         return None
     old, new = before.get("prompt"), now.get("prompt")
-    return TextChange(old, new) if isinstance(old, str) and isinstance(new, str) and old != new else None
+    return PromptChange(old, new) if isinstance(old, str) and isinstance(new, str) and old != new else None
 
 
-def reason_parts(reason: str, change: TextChange | None) -> tuple[WordPart, ...]:
+def reason_parts(reason: str, change: PromptChange | None) -> tuple[WordPart, ...]:
     """A reason with the words that changed in place of `prompt changed`, as parts for a terminal.
 
     Args:

@@ -19,7 +19,7 @@ from krea_pipe.core.request import (
     key_of,
     source_text,
 )
-from krea_pipe.core.word_diff import TextChange
+from krea_pipe.core.word_diff import PromptChange
 from krea_pipe.core.written import Written
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.matrix import Expansion
@@ -108,7 +108,7 @@ class Last:
     key: Key
     result: Result
     changes: str
-    change: TextChange | None = None
+    change: PromptChange | None = None
 
 
 @dataclass(frozen=True, slots=True)

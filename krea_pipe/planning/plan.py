@@ -12,7 +12,7 @@ from typing import TypeAlias
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, Key, Request
-from krea_pipe.core.word_diff import TextChange
+from krea_pipe.core.word_diff import PromptChange
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
@@ -151,7 +151,7 @@ class Step:
     action: Action
     reason: str
     cells: tuple[Cell, ...]
-    change: TextChange | None = None
+    change: PromptChange | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
-from krea_pipe.core.word_diff import TextChange, WordPart
+from krea_pipe.core.word_diff import PromptChange, WordPart
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints
@@ -57,7 +57,7 @@ class CellChange:
     stored: bool = False
     fetched: FetchKind = ""
     was: str | None = None
-    change: TextChange | None = None
+    change: PromptChange | None = None
 
     @property
     def is_rendered(self) -> bool:
