@@ -9,6 +9,7 @@ import click
 
 from krea_pipe.cli.lazy import COMMANDS, LazyGroup
 from krea_pipe.cli.main import EPILOG, cli
+from krea_pipe.pipeline.spec.schema import schema_names
 
 AS_IT_IS = "\b\n"
 PAGE = Path(__file__).parent / "cli.md"
@@ -32,7 +33,8 @@ VARIABLES = """\
 
 ## Schemas
 
-`krea-pipe schema --which NAME` prints the JSON Schema of a file that krea-pipe reads or writes: {schemas}.
+`krea-pipe schema --which NAME` prints the JSON Schema of a file, or of what a command prints with `--json`: {schemas}.
+[JSON documents](explanation/json.md) says what stays the same in later versions.
 """
 
 
@@ -48,7 +50,7 @@ def reference() -> str:
     codes = EPILOG.removeprefix("Exit codes: ").rstrip(".")
     table = "\n".join(f"| {code} | {meaning} |" for code, meaning in exit_codes(codes))
     parts.append(f"## Exit codes\n\n| Code | Meaning |\n|---|---|\n{table}\n")
-    parts.append(VARIABLES.format(schemas=", ".join(f"`{name}`" for name in schemas(root))))
+    parts.append(VARIABLES.format(schemas=", ".join(f"`{name}`" for name in schema_names())))
     return "\n".join(parts)
 
 
@@ -58,14 +60,6 @@ def is_hidden(name: str, root: click.Context) -> bool:
     assert isinstance(command, click.Group)
     found = command.get_command(root, name)
     return found is None or found.hidden
-
-
-def schemas(root: click.Context) -> tuple[str, ...]:
-    """The names that `krea-pipe schema` accepts."""
-    command = root.command.get_command(root, "schema") if isinstance(root.command, click.Group) else None
-    options = command.params if command else []
-    (which,) = [one.type for one in options if isinstance(one.type, click.Choice)]
-    return tuple(str(one) for one in which.choices)
 
 
 def command_parts(command: click.Command | None, name: str, parent: click.Context, level: int = 2) -> Iterator[str]:

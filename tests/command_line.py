@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
@@ -20,9 +21,35 @@ KEY = "krea-test-secret-4711"
 SOURCE = Path(krea_pipe.__file__).parent.parent
 INTERPRETERS = ("PYTHON", "LANG", "LC_", "TZ")
 """How names begin that Python reads in its environment when it starts."""
-REPORT_SCHEMA = Draft202012Validator(
-    json.loads((SOURCE / "schemas/run-report.schema.json").read_text(encoding="utf-8"))
-)
+_LONGEST_DOCUMENT = 200_000
+"""Characters of a document that is checked against its schema; longer ones would only take longer."""
+
+
+@cache
+def schema_of(name) -> Draft202012Validator:
+    """The published schema of a document, in which no property may be missing that the document has."""
+    return Draft202012Validator(_closed(json.loads((SOURCE / f"schemas/{name}.schema.json").read_text())))
+
+
+def _closed(part):
+    if isinstance(part, list):
+        return [_closed(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {name: _closed(one) for name, one in part.items()}
+    is_object = isinstance(part.get("properties"), dict) and "type" in part
+    return {"additionalProperties": False, **closed} if is_object and "unevaluatedProperties" not in part else closed
+
+
+def check_document(data):
+    """A document follows the schema that it names."""
+    kind, _, name = data["schema"].partition("/")
+    name, _, version = name.partition("@")
+    assert (kind, version) == ("krea-pipe", "1")
+    schema_of(name).validate(data)
+    for one in data.get("files", ()) if name == "files" else ():
+        if one["result"] is not None:
+            check_document(one["result"])
 
 
 def shared(store, **more):
@@ -41,13 +68,17 @@ class Done:
 
     @property
     def json(self):
-        return json.loads(self.out)
+        """The object that --json prints, which always follows its schema."""
+        data = json.loads(self.out)
+        if "schema" in data and len(self.out) <= _LONGEST_DOCUMENT:
+            check_document(data)
+        return data
 
     @property
     def report(self):
         """The record of the run, which always follows its schema."""
         report = json.loads(Path(self.cwd, self.json["report"]).read_text(encoding="utf-8"))
-        REPORT_SCHEMA.validate(report)
+        schema_of("run-report").validate(report)
         return report
 
     @property

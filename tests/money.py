@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from decimal import Decimal
 from functools import lru_cache
 from io import BytesIO
 
@@ -234,3 +235,19 @@ def check_paid_once(project, krea, words, *, out=("out/p",), but=()):
         found = [project.image(word, folder) for folder in out if project.image(word, folder).exists()]
         with Image.open(found[0]) as image:
             assert (image.size, image.getpixel((0, 0))) == (SIZE, colour(word)), word
+    folder = project.path.parent
+    homes = folder.glob("*/.krea-pipe") if (folder / "store").exists() else ()  # those that share it
+    total = check_spend(project, krea, *(f"--home={home}" for home in homes))
+    assert but or total["uncertain"] == 0
+
+
+def check_spend(project, krea, *words, training="0"):
+    """What the journals say was paid is Krea's bill to the cent; what is uncertain may be on it besides.
+
+    The local Krea bills nothing for a `training`, because no document says what one costs.
+    """
+    total = project.run("spend", "--json", *words).json["total"]
+    billed = sum((bill.amount for bill in krea.world.bills), Decimal(training))
+    paid, more = Decimal(total["paid_usd"]), Decimal(total["uncertain_usd"]) + Decimal(total["in_flight_usd"])
+    assert paid <= billed <= paid + more, (billed, total)
+    return total

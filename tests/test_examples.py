@@ -81,7 +81,7 @@ def test_the_readme_names_every_command_and_exit_code(project):
 def test_the_readme_names_every_option(project, command):
     row = re.search(rf"^\| `{command}[ `].*$", README, re.MULTILINE)[0]
     shared = re.search(r"^All commands take .*$", README, re.MULTILINE)[0]
-    options = set(re.findall(r"^  (?:-h, )?(--[a-z-]+)", project.run(command, "--help").out, re.MULTILINE))
+    options = set(re.findall(r"^  (?:-[a-zA-Z], )?(--[a-z-]+)", project.run(command, "--help").out, re.MULTILINE))
     assert options - {"--help"} <= set(re.findall(r"--[a-z-]+", row + shared))
 
 

@@ -18,6 +18,7 @@ ENDS = {
     5: "over budget, or at a limit",
     7: "`args` selects no cells",
     8: "an image differs from the lock file",
+    9: "an image fails a check with `fail: true`",
     130: "interrupted; the next run continues",
 }
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.app.execution import Execution, Listen, Prepared, Work
+from krea_pipe.app.execution import Execution, Listen, Prepared, RunWork
 from krea_pipe.app.flow import RunOptions, new_run_id, prepare_run
 from krea_pipe.app.run_pipeline import BegunRun, FinishedRun, begin_run, end_run
-from krea_pipe.core.errors import KreaPipeError, Problem, RefusedByKrea
+from krea_pipe.core.errors import KreaPipeError, Problem, RefusedByKrea, UsageError, whole_file
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending, Failure, Result
 from krea_pipe.core.request import Key
@@ -45,7 +45,7 @@ class BatchFile:
 
 @dataclass(frozen=True, slots=True)
 class BatchEnd:
-    """How one file has ended: with a run, or with the problems why there is none."""
+    """How one file has ended: with a run, or with the problems that prevented one."""
 
     file: Path
     code: int
@@ -102,6 +102,7 @@ def run_batch(
     for file in files:
         with _noting(file, ends):
             found = read(file)
+            _check_folder(found, ready)
             ready.setdefault(found.home, []).append(found)
     ending = Ending()
     for home, members in ready.items():
@@ -111,6 +112,19 @@ def run_batch(
     found_ends = tuple(ends[file] for file in files)
     report, page = _reported(found_ends, batch_id, next(iter(ready), None))
     return Batch(found_ends, report, page, ending)
+
+
+def _check_folder(found: BatchFile, ready: Mapping[Path, Sequence[BatchFile]]) -> None:
+    """Refuse a pipeline whose images would be in the folder of another one.
+
+    Raises:
+        UsageError: there is such a pipeline before it.
+    """
+    for other in (one for members in ready.values() for one in members):
+        if other.out.resolve() == found.out.resolve():
+            message = f"{other.file} has the same name, so their images would be in the same folder, {found.out}"
+            hint = "give one of them another `name:`, or run it by itself with --out"
+            raise UsageError(Problem("same_name", message, whole_file(found.file), hint))
 
 
 def _run_home(
@@ -162,7 +176,7 @@ def _carry_out(
     return ending
 
 
-def joint_work(prepared: Sequence[Prepared], limits: Limits) -> Work:
+def joint_work(prepared: Sequence[Prepared], limits: Limits) -> RunWork:
     """What several runs ask of Krea together.
 
     Args:
@@ -208,7 +222,7 @@ def _delivering(prepared: Sequence[Prepared]) -> Callable[[Step, Result], bool |
     return deliver
 
 
-def _joined_digests(works: Sequence[Work]) -> Mapping[Key, frozenset[str]]:
+def _joined_digests(works: Sequence[RunWork]) -> Mapping[Key, frozenset[str]]:
     found: dict[Key, frozenset[str]] = {}
     for work in works:
         for key, digests in work.accepted.items():
@@ -267,7 +281,7 @@ def _left(limits: Limits, ends: Mapping[Path, BatchEnd]) -> Limits:
 
 @contextmanager
 def _noting(file: Path, ends: dict[Path, BatchEnd]) -> Iterator[None]:
-    """Note an error of one file, so that the others go on; a refused account concerns all of them."""
+    """Note an error of one file, so that the others continue; a refused account concerns all of them."""
     try:
         yield
     except RefusedByKrea:

@@ -29,6 +29,7 @@ from krea_pipe.planning.lock_check import check_frozen
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import Attach, Hold, Plan
 from krea_pipe.report.build import git_state
+from krea_pipe.report.checks.commands import check_commands
 from krea_pipe.store.home import make_home
 from krea_pipe.store.home_place import HOME_VARIABLE
 from krea_pipe.store.remote.remote import Remote
@@ -169,6 +170,7 @@ def prepare_shards(order: DistributedOrder) -> ReadyShards:
     """
     loaded, options, remote = order.loaded, order.options, order.options.remote
     assert remote is not None
+    check_commands(loaded.pipeline, allowed=options.allow_commands)
     space = open_space(order.home, order.target.space)
     make_home(order.home)
     basis = flow.planned(loaded, space, order.target, options)

@@ -43,8 +43,8 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import FREE, exact
 from krea_pipe.core.outcome import Outcome, iso
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit
 from krea_pipe.report.model import Report
 from krea_pipe.store.events import (
@@ -182,7 +182,7 @@ def started_idle(report: Report) -> _EventData:
     plan["hold"] = len({row.key for row in report.rows}) - reused
     cap = report.cost.cap_usd
     facts: _EventData = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
-    price: _EventData = {"uploads": 0, "usd": "0", "cap_usd": None if cap is None else exact(cap)}
+    price: _EventData = {"uploads": 0, "usd": FREE, "cap_usd": None if cap is None else exact(cap)}
     facts["shard"] = report.shard
     head: _EventData = {"t": report.started_at, "event": "run_started", "run": report.run_id}
     return {**head, **facts, "cells": report.cells.total, "plan": plan, **price}

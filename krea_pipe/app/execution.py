@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.fields import NONE_ALLOWED, Allowed
+from krea_pipe.core.git import person_of
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace
@@ -96,7 +98,7 @@ class Prepared:
     `replay` is the journal as it was when the plan was made. `cap` is what may be spent, in US dollars, `most` how many
     new images may be made; None is no limit. `permission` says which requests may be paid for. `pipeline_cells` is how
     many cells the pipeline has, selected or not. `record` is what is noted of a shard, which the shared
-    store gets under its `run_name`.
+    store gets under its `run_name`. `environment` is that of the commands of checks.
     """
 
     loaded: Loaded
@@ -115,12 +117,13 @@ class Prepared:
     run_name: str = ""
     pipeline_cells: int | None = None
     record: ShardRecord | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def work(self) -> "Work":
+    def work(self) -> "RunWork":
         """What has to be asked of Krea."""
         lock = None if self.locking is None else self.locking.lock
-        return Work(
+        return RunWork(
             plan=self.plan,
             replay=self.replay,
             space=self.space,
@@ -139,7 +142,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class RunWork:
     """What a run asks of Krea, for one pipeline or for several.
 
     `file` names the pipeline files. `accepted` are the digests in lock files by the keys of their requests, and
@@ -167,7 +170,7 @@ class Work:
         return sum(needs_call(step.action) for step in self.plan.steps)
 
 
-Listen: TypeAlias = Callable[[Work, str], AbstractContextManager[Listeners]]
+Listen: TypeAlias = Callable[[RunWork, str], AbstractContextManager[Listeners]]
 """Called with the work of a run and the id of the run; the receiver it returns gets the events of the work."""
 
 
@@ -190,7 +193,7 @@ class Execution:
         """
         return token_for(self.target, self.environment)
 
-    def carry_out(self, work: Work, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
+    def carry_out(self, work: RunWork, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
         """Run a plan, in a separate thread if this thread already has an event loop.
 
         Args:
@@ -233,6 +236,7 @@ class Execution:
             webhook_listener=self.listener,
             transport=transport_for(self.target, work.allowed),
             observe=listeners.observe,
+            person="" if self.target.kind == "local" else person_of(Path.cwd(), self.environment),
             remote=work.remote,
             accepted=work.accepted,
             locked_jobs=work.locked_jobs,

@@ -55,6 +55,7 @@ from krea_pipe.planning.plan import (
     Submit,
 )
 from krea_pipe.planning.plan_file import check_planned, limits_for
+from krea_pipe.report.checks.commands import check_commands
 from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
@@ -117,9 +118,11 @@ def texts(
     if selection is None or selection.is_all:
         yield from found
         return
-    if selection.needs_status:
+    if selection.needs_results:
         hint = "use it with plan, run or report"
-        raise UsageError(Problem("bad_selection", "cells cannot be selected by status here", hint=hint))
+        raise UsageError(
+            Problem("bad_selection", f"cells cannot be selected by {selection.needs_results} here", hint=hint)
+        )
     whole = list(found)
     chosen = selected([(cell, key) for cell, key, _ in whole], selection, loaded.pipeline, {})
     taken = {cell.id for cell, _ in chosen}
@@ -227,6 +230,7 @@ def prepare_run(loaded: Loaded, home: Path, execution: Execution, *, out: Path, 
         KreaPipeError: the run cannot start; nothing was sent.
     """
     target, options = execution.target, replace(options, out=out)
+    check_commands(loaded.pipeline, allowed=options.allow_commands)
     space = open_space(home, target.space)
     basis = planned(loaded, space, target, options)
     locking = _locking(basis, target, options)
@@ -281,6 +285,7 @@ def _prepared(
         run_name=options.run_name,
         pipeline_cells=len(basis.found),
         record=record_of(basis, options, cap_of(budget, limits.of_all(shards_of(plan)))),
+        environment=execution.environment,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from krea_pipe.app import flow
 from krea_pipe.app.workspace import Workspace
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.money import exact_text
 from krea_pipe.core.settings import api_token
 from krea_pipe.planning.plan import Hold, Plan, Submit
 from krea_pipe.store.known import known_jobs
@@ -72,10 +73,19 @@ def _works(journal: Replay, alive: frozenset[str], origin: str) -> Iterator[Work
     posts = {key: post for key, post in {**journal.lost, **journal.open}.items() if post.origin == origin}
     jobs = {key: job for key, job in journal.in_flight.items() if job.origin == origin and key not in posts}
     for key, job in jobs.items():
-        yield Work(_state(job), job.cell, key, job.job_id, job.created_at or job.t, job.usd, job.run, job.run in alive)
+        yield Work(
+            _state(job),
+            job.cell,
+            key,
+            job.job_id,
+            job.created_at or job.t,
+            exact_text(job.usd),
+            job.run,
+            job.run in alive,
+        )
     for key, post in posts.items():
         state: WorkState = "being sent" if post.run in alive else "answer lost"
-        yield Work(state, post.cell, key, None, post.after, post.usd, post.run, post.run in alive)
+        yield Work(state, post.cell, key, None, post.after, exact_text(post.usd), post.run, post.run in alive)
 
 
 def _state(job: InFlight) -> WorkState:

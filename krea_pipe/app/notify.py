@@ -29,10 +29,11 @@ _SEND_SECONDS = 10.0
 _ENDINGS: Mapping[int, str] = {
     ExitCode.DONE: "done",
     ExitCode.SOME_FAILED: "ended with failures",
-    ExitCode.REFUSED: "refused by Krea",
+    ExitCode.REFUSED: "refused",
     ExitCode.LIMIT_REACHED: "stopped at a limit",
     ExitCode.WAITING: "waiting for picks",
     ExitCode.NOT_AS_LOCKED: "differs from the lock file",
+    ExitCode.CHECK_FAILED: "ended with images that fail a check",
     ExitCode.INTERRUPTED: "interrupted",
 }
 _DISPLAY = 'display notification (item 1 of argv) with title "krea-pipe"'

@@ -169,24 +169,23 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
     max_cost: UsdAmount | None = None,
     max_new: int | None = None,
     changed: Changed = "keep",
+    allow_commands: bool = False,
     on_progress: OnProgress | None = None,
 ) -> flow.FinishedRun:
-    """Generate every missing image and a report; what Krea refuses or fails to generate is in the report.
-
-    Works inside a running event loop as well, as in a notebook; it returns when the run has ended.
+    """Generate every missing image and a report, also inside a running event loop; failures are in the report.
 
     Args:
         pipeline: what `load` gave.
         local: draw proofs with the local Krea: no key, no network, nothing paid.
         out: the folder for images; `out/NAME` by default, `proofs/NAME` with `local`.
         select: only the cells that one of these expressions takes, as with `-k`.
-        frozen: make only what the lock file has, pay for nothing, and leave the file unchanged. Without it a live run
-            keeps the lock file of a pipeline without overrides.
+        frozen: make only what the lock file has, at no cost; otherwise a live run without overrides updates that file.
         allow_render: with `frozen`, pay for images that cannot be had for nothing.
         max_cost: stop before more than this is spent, in US dollars.
         max_new: stop after this many new images.
-        changed: what to do with files in the output folder that someone has changed or put there: "keep",
-            "overwrite", or "beside", which keeps them and writes the images beside them.
+        changed: what to do with files in the output folder that someone has changed or put there: "keep", "overwrite",
+            or "beside", which keeps them and writes the images beside them.
+        allow_commands: let checks run the commands of the pipeline.
         on_progress: called when a request has ended; what it raises ends the run, gently.
 
     Returns:
@@ -211,6 +210,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
             allow_render=allow_render,
             homes=open_other_homes(os.environ, pipeline.file),
             changed=changed,
+            allow_commands=allow_commands,
             remote=open_remote(os.environ, execution.target, ignored.append),
         ),
         listen=lambda work, _: nullcontext(Listeners(_Watch(on_progress, work.calls))),

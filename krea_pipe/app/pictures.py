@@ -1,8 +1,11 @@
-"""Small pictures, perceptual signatures and delivered files, by code that is loaded only when one is missing."""
+"""Small pictures, perceptual signatures, measures of pixels and delivered files, by code that is loaded when needed."""
+
+from collections.abc import Sequence
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.recipe import Transcoded, Transcoding
 from krea_pipe.core.xmp import XmpFields
+from krea_pipe.report.checks.checking import PixelMeasure
 from krea_pipe.report.export.review import PREVIEW_SIDE
 
 
@@ -46,6 +49,25 @@ def sign(data: bytes) -> str:
     from krea_pipe.core.images import likeness_of  # noqa: PLC0415 (Pillow, which most commands do without)
 
     return likeness_of(data)
+
+
+def measure(data: bytes, wanted: Sequence[PixelMeasure]) -> list[float] | str:
+    """Measures of the pixels of an image, which is decoded once.
+
+    Args:
+        data: an image file.
+        wanted: the measures.
+
+    Returns:
+        A value for each of them, or why the image cannot be measured.
+    """
+    from krea_pipe.core.images import NotAnImage  # noqa: PLC0415 (Pillow, which most commands do without)
+    from krea_pipe.report.checks.pixels import measure_pixels  # noqa: PLC0415 (the same)
+
+    try:
+        return measure_pixels(data, wanted)
+    except NotAnImage as error:
+        return str(error)
 
 
 def transcode(data: bytes, recipe: Transcoding, fields: XmpFields, made: str) -> Transcoded:

@@ -12,10 +12,19 @@ from krea_pipe.pipeline.spec import is_library
 from krea_pipe.pipeline.staged import is_pipeline_file
 
 SUFFIXES = (".yaml", ".yml")
+MAX_ENTRIES = 50_000
+"""The maximum number of files and folders below a folder that is searched for pipelines."""
 
 
 def is_one_file(arguments: Sequence[Path]) -> bool:
-    """Whether arguments mean one file, whose command then works as if it took no other."""
+    """Whether arguments mean one file, with which a command works as if it took no other.
+
+    Args:
+        arguments: files, folders and patterns.
+
+    Returns:
+        False for a folder or a pattern, even if it has one file.
+    """
     return len(arguments) == 1 and not arguments[0].is_dir() and not _is_pattern(arguments[0])
 
 
@@ -31,7 +40,7 @@ def pipeline_files(arguments: Sequence[Path], *, with_libraries: bool = False) -
         The files. Libraries are left out unless one is the only file.
 
     Raises:
-        UsageError: a folder or a pattern has no pipeline.
+        UsageError: a folder or a pattern has no pipeline, or a folder has too many files.
     """
     found = dict[Path, Path]()
     for argument in arguments:
@@ -57,7 +66,12 @@ def _files_of(argument: Path) -> Iterator[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
+    seen = 0
     for place, folders, names in os.walk(folder):
+        seen += 1 + len(names)
+        if seen > MAX_ENTRIES:
+            message = f"{folder} has more than {MAX_ENTRIES:,} files below it"
+            raise UsageError(Problem("too_many", message, hint="specify the folder that has the pipelines"))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES)
 

@@ -38,7 +38,7 @@ from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.home import OtherHomes
 from krea_pipe.store.home_place import find_home
-from krea_pipe.store.known import Known, look_up
+from krea_pipe.store.known import Known, failed_checks, look_up
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
@@ -72,6 +72,8 @@ class RunOptions:
     discarded: frozenset[tuple[Key, FreeSource]] = frozenset()
     """Sources that did not give the image that they promised."""
     shard: Shard | None = None
+    allow_commands: bool = False
+    """Whether checks may run the commands of the file."""
     run_name: str = ""
     """What shards that belong together are named in the shared store."""
 
@@ -168,7 +170,11 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     if options.selection.needs_status:
         whole = make_plan(found, known, loaded.fingerprints, plan_options)
         statuses = {step.key: status_of(step, known.journal) for step in whole.steps}
-    chosen = selected(found, options.selection, loaded.pipeline, statuses)
+    failed: dict[str, tuple[str, ...]] = {}
+    if options.selection.needs_checks:
+        checked = failed_checks(space, {f"{name}/{cell.id}": key for cell, key in found})
+        failed = {cell.removeprefix(f"{name}/"): names for cell, names in checked.items()}
+    chosen = selected(found, options.selection, loaded.pipeline, statuses, failed)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
     missing = [] if free else [one for one in chosen if one[1] not in known.results]
@@ -259,7 +265,7 @@ def record_of(basis: PlannedRun, options: RunOptions, cap: Decimal | None) -> Sh
     by_key = shard_numbers(basis.found, shard.total)
     numbers = {cell.id: by_key[key] for cell, key in basis.found}
     taken = {cell.id for step in basis.whole.steps for cell in step.cells}
-    left_out = frozenset() if selection.needs_status else frozenset(numbers.keys() - taken)
+    left_out = frozenset() if selection.needs_results else frozenset(numbers.keys() - taken)
     return ShardRecord(shard, {cell.id: key for cell, key in basis.found}, numbers, left_out, cap=cap)
 
 

@@ -19,7 +19,7 @@ from krea_pipe.api.failures import CallFailed
 from krea_pipe.api.raw_answer import RawAnswer, ask_raw
 from krea_pipe.api.wire import read_time
 from krea_pipe.app import flow
-from krea_pipe.app.execution import Execution, Listeners, SendOptions, Work, open_execution, token_for
+from krea_pipe.app.execution import Execution, Listeners, RunWork, SendOptions, open_execution, token_for
 from krea_pipe.app.probe_findings import ListedJob, ListReading, Posted, cursor_of, look_of
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import KreaPipeError, OverBudget, Problem
@@ -258,7 +258,7 @@ def _run(
 ) -> flow.FinishedRun:
     """Order the images as any run does, and observe the account in the meantime."""
 
-    def listen(_: Work, __: str) -> nullcontext[Listeners]:
+    def listen(_: RunWork, __: str) -> nullcontext[Listeners]:
         return nullcontext(Listeners(lambda _, __: None, tell, observer.observe))
 
     thread = threading.Thread(target=observer.watch, name="krea-pipe probe", daemon=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from krea_pipe.app import flow
-from krea_pipe.app.execution import Execution, Listeners, Work
+from krea_pipe.app.execution import Execution, Listeners, RunWork
 from krea_pipe.app.pictures import shrink
 from krea_pipe.app.run_pipeline import initial_outcome
 from krea_pipe.app.workspace import Workspace
@@ -116,8 +116,8 @@ class ProofDrawing:
         failed = ((step, self.outcomes[step.key].failure) for step in plan.steps)
         return {step.cells[0].id: failure.message for step, failure in failed if failure is not None}
 
-    def _work(self) -> Work:
-        return Work(
+    def _work(self) -> RunWork:
+        return RunWork(
             plan=self.planned.plan,
             replay=self.planned.replay,
             space=self.workspace.space,

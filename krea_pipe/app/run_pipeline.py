@@ -9,7 +9,7 @@ from pathlib import Path
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
 from krea_pipe.app.maintenance.remote_cache import push
 from krea_pipe.app.packed_runs import pack_runs
-from krea_pipe.app.pictures import shrink, transcode
+from krea_pipe.app.pictures import measure, shrink, transcode
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
@@ -24,6 +24,8 @@ from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Subm
 from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.shard_record import write_shard_record
 from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
+from krea_pipe.report.checks.checking import CheckOptions, check_images, has_failed
+from krea_pipe.report.checks.commands import CommandRunner
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.folder import note_run, write_planned, write_report
 from krea_pipe.report.html import HtmlOptions
@@ -145,13 +147,15 @@ def end_run(begun: BegunRun, ending: Ending) -> FinishedRun:
     if code in (ExitCode.DONE, ExitCode.WAITING) and not recipes.is_complete:
         code = ExitCode.SOME_FAILED
     facts = replace(facts, warnings=(*facts.warnings, *recipes.warnings))
-    report = begun.build(replace(facts, finished_at=iso(datetime.now(UTC)), exit_code=code), recipes)
+    report = begun.build(replace(facts, exit_code=code), recipes)
+    report, code, interrupted = _checked(prepared, report, code)
+    report = replace(report, finished_at=iso(datetime.now(UTC)), exit_code=code)
     _note_shard(prepared, folder, lock)
     decisions = decisions_json(read_decisions(report, folder, loaded.pipeline))
     write_report(report, folder, prepared.space, shrink, HtmlOptions(decisions=decisions))
     _share_shard(prepared, folder)
     kept = in_the_way([*prepared.delivery.kept, *recipes.taken])
-    problems = (*kept, *recipes.problems, *([problem] if problem else []))
+    problems = (*kept, *recipes.problems, *([problem] if problem else []), *interrupted)
     warnings = (*loaded.of_cells, *recipes.warnings)
     return FinishedRun(
         report, folder, ending, prepared.plan.waiting, lock, problems, prepared.fetched, warnings, recipes
@@ -173,6 +177,29 @@ def _deliver_recipes(prepared: Prepared, outcomes: Mapping[Key, Outcome], ending
     if ending.interrupted or ending.error is not None:
         return not_made(files)
     return deliver_recipes(files, prepared.space, target.kind, transcode)
+
+
+def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report, ExitCode, tuple[Problem, ...]]:
+    """The report with the results of its checks, the exit code that follows, and a problem if they were interrupted.
+
+    A run that was interrupted before has no results.
+    """
+    pipeline, locking = prepared.loaded.pipeline, prepared.locking
+    checks = {stage.name: stage.checks for stage in pipeline.stages if stage.checks}
+    if not checks or code in (ExitCode.INTERRUPTED, ExitCode.BUG):
+        return report, code, ()
+    runner = CommandRunner(prepared.environment)
+    lock = None if locking is None else locking.lock
+    found = check_images(report, CheckOptions(pipeline.name, checks, prepared.space, measure, runner, lock))
+    if found.interrupted:
+        hint = "run it again to check the rest; nothing is charged twice"
+        return (
+            found.report,
+            ExitCode.INTERRUPTED,
+            (Problem("checks_interrupted", "not all images were checked, because the run was interrupted", hint=hint),),
+        )
+    is_whole = code in (ExitCode.DONE, ExitCode.WAITING)
+    return found.report, ExitCode.CHECK_FAILED if is_whole and has_failed(found.report) else code, ()
 
 
 def _share(prepared: Prepared) -> None:

@@ -13,6 +13,7 @@ from krea_pipe.app import flow
 from krea_pipe.app.execution import token_for, transport_for
 from krea_pipe.app.workspace import Workspace, open_workspace, target_of
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.git import person_of
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.settings import LOCAL_PACE, Target, live_pace
 from krea_pipe.core.unreadable import unreadable_file
@@ -117,9 +118,7 @@ def train_style(
         KreaPipeError: the training cannot start and nothing was sent, or nothing can be recorded.
         KeyboardInterrupt: interrupted twice; the journal is safe.
     """
-    if not NAME.fullmatch(terms["name"]) or terms["name"].lower() in RESERVED:
-        hint = "use letters, digits and _"
-        raise UsageError(Problem("bad_name", f"{terms['name']!r} is not a valid name under `styles:`", hint=hint))
+    _check_name(terms["name"])
     loaded = flow.load_pipeline(file, overrides)
     images = training_images(loaded.pipeline, loaded.fingerprints, references)
     sources = tuple(image.source for image in images)
@@ -144,9 +143,16 @@ def train_style(
         max_cost=terms["max_cost"],
         again=terms["again"],
         seconds=terms["wait"],
+        person="" if local else person_of(Path.cwd(), environment),
         transport=transport_for(workspace.target),
     )
     return TrainedStyle(file, loaded, terms, training, workspace.target, execute_training(order))
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name) or name.lower() in RESERVED:
+        hint = "use letters, digits and _"
+        raise UsageError(Problem("bad_name", f"{name!r} is not a valid name under `styles:`", hint=hint))
 
 
 def write_style(trained: TrainedStyle, style_id: str) -> bool:

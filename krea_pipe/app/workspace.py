@@ -21,6 +21,13 @@ class Workspace:
 def target_of(environment: Mapping[str, str], *, local: bool) -> Target:
     """The local Krea, or the API that the environment names.
 
+    Args:
+        environment: where the address of the API may be named.
+        local: take the local Krea.
+
+    Returns:
+        The API.
+
     Raises:
         UsageError: the environment names no address that can be used.
     """

@@ -65,10 +65,12 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
         lock=flags["lock"],
         frozen=flags["frozen"],
         allow_render=flags["allow_render"],
+        allow_commands=flags["allow_commands"],
     )
-    if options.selection.needs_status:
-        hint = "select the cells in another way: the cluster does not know the status of cells on this machine"
-        raise UsageError(Problem("bad_option", "cells cannot be selected by status with --on", hint=hint))
+    if options.selection.needs_results:
+        hint = "select the cells in another way: the cluster does not know the results on this machine"
+        message = f"cells cannot be selected by {options.selection.needs_results} with --on"
+        raise UsageError(Problem("bad_option", message, hint=hint))
     request = run_request(file, overrides(flags), options, os.environ, local=False)
     with shared_store(os.environ, request.target, warn, writes=True) as remote:
         check_budget_name(flags["budget_name"], remote)
@@ -105,6 +107,7 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
         "--keep-both": flags["keep_both"],
         "--without-claims": flags["without_claims"],
         "--events": flags["events"],
+        "--verbose": flags["verbose"],
         "--notify": flags["notify"],
     }
     if given := next((name for name, value in others.items() if value), None):
@@ -170,7 +173,7 @@ def _words(flags: RunFlags) -> Iterator[str]:
 
 
 def _switches(flags: RunFlags) -> dict[str, bool]:
-    return {"--frozen": flags["frozen"], "--allow-render": flags["allow_render"]}
+    return {f"--{name.replace('_', '-')}": bool(flags[name]) for name in ("frozen", "allow_render", "allow_commands")}
 
 
 @dataclass(slots=True)

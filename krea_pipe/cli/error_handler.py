@@ -9,25 +9,16 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.cli.lazy import COMMANDS
 from krea_pipe.cli.messages import error_json, print_json, stderr_log_of
 from krea_pipe.cli.streams import drop_streams
+from krea_pipe.cli.suggestions import command_hint, option_hint
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.masking import masked_lines
-from krea_pipe.core.near_names import closest
 from krea_pipe.core.settings import KEY_NAMES
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.home import open_home
 
-_MEANT_OPTIONS = {
-    **dict.fromkeys(("--output", "--output-dir", "--outdir"), "--out"),
-    **dict.fromkeys(("--budget", "--cap", "--max-usd"), "--max-cost"),
-    **dict.fromkeys(("--limit", "--max-images"), "--max-new"),
-    **dict.fromkeys(("--filter", "--only", "--cells"), "--select"),
-    **dict.fromkeys(("--jobs", "--parallel"), "--concurrency"),
-}
-"""Options of other tools, and our options with the same meaning."""
 OUTPUT_ERRORS = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF})
 
 
@@ -38,6 +29,8 @@ def problems_of(error: BaseException) -> tuple[tuple[Problem, ...], ExitCode]:
             return error.problems, error.exit_code
         case click.NoSuchOption():
             return (Problem("usage", f"there is no option {error.option_name}"),), ExitCode.INVALID
+        case click.exceptions.NoSuchCommand():
+            return (Problem("usage", f"there is no command {error.command_name}"),), ExitCode.INVALID
         case click.ClickException():
             return (Problem("usage", error.format_message()),), ExitCode.INVALID
         case click.Abort() | KeyboardInterrupt():
@@ -107,12 +100,7 @@ def _usage_hint(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = context.command_path if context else "krea-pipe"
     if context is not None and isinstance(error, click.NoSuchOption):
-        options = [name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)]
-        meant = _MEANT_OPTIONS.get(error.option_name)
-        near = (
-            meant if meant in options else closest(error.option_name.lstrip("-"), [one.lstrip("-") for one in options])
-        )
-        return f"did you mean --{near.lstrip('-')}?" if near else f"see `{path} --help`"
-    if path == "krea-pipe":
-        return f"commands: {', '.join(COMMANDS)}; more with `krea-pipe --help`"
+        return option_hint(error, context)
+    if isinstance(error, click.exceptions.NoSuchCommand):
+        return command_hint(error)
     return f"see `{path} --help`"

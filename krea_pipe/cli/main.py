@@ -1,5 +1,6 @@
 """The entry point."""
 
+import os
 import sys
 
 import click
@@ -10,9 +11,20 @@ from krea_pipe.cli.streams import flush_streams, leave_streams, prepare_streams,
 
 EPILOG = (
     "Exit codes: 0 done, 1 some requests failed, 2 invalid file or usage, 3 work pending (plan --check), "
-    "4 the API refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, "
-    "8 differs from the lock file, 70 a bug in krea-pipe, 130 interrupted and resumable."
+    "4 no usable key, or the account is refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, "
+    "8 differs from the lock file, 9 an image fails a check, 70 a bug in krea-pipe, 130 interrupted and resumable."
 )
+
+
+def _change_folder(ctx: click.Context, param: click.Parameter, folders: tuple[str, ...]) -> None:
+    """Change the working folder before anything is read, also to complete names."""
+    for folder in folders:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            if not ctx.resilient_parsing:
+                message = f"cannot change to {folder}: {error.strerror}"
+                raise click.BadParameter(message, ctx, param) from error
 
 
 @click.group(
@@ -20,9 +32,20 @@ EPILOG = (
     invoke_without_command=True,
     subcommand_metavar="[COMMAND] [ARGS]...",  # click before 8.5 does not say that it may be left out
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-@click.version_option(__version__, prog_name="krea-pipe", message="%(prog)s %(version)s")
+@click.version_option(__version__, "-V", "--version", prog_name="krea-pipe", message="%(prog)s %(version)s")
+@click.option(
+    "-C",
+    "folders",
+    type=click.Path(),
+    multiple=True,
+    metavar="DIR",
+    is_eager=True,
+    expose_value=False,
+    callback=_change_folder,
+    help="Change to this folder first; each further -C counts from the one before.",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Declarative image pipelines for Krea 2.

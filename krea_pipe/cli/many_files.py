@@ -30,7 +30,7 @@ class FileResult:
 
 @dataclass(frozen=True, slots=True)
 class FileEnd:
-    """A file with its result, or with the problems why there is none."""
+    """A file with its result, or with the problems that prevented one."""
 
     file: Path
     code: int
@@ -56,7 +56,7 @@ def work_on(
         with_names: print the name of each of several files above its result.
 
     Returns:
-        The end of each file; their exit code is `code_of`.
+        The end of each file; their exit code is `exit_code_of_all`.
 
     Raises:
         KreaPipeError: the only file has an error. RefusedByKrea: Krea refuses the account.
@@ -100,7 +100,7 @@ def refuse_one_folder(arguments: Sequence[Path], out: Path | None) -> None:
         raise UsageError(Problem("bad_option", "--out is for one file", hint=hint))
 
 
-def code_of(ends: Sequence[FileEnd]) -> ExitCode:
+def exit_code_of_all(ends: Sequence[FileEnd]) -> ExitCode:
     """The exit code of several files, which is the worst one."""
     return worst(end.code for end in ends)
 
@@ -110,7 +110,7 @@ def files_json(command: str, ends: Sequence[FileEnd], more: Mapping[str, object]
     return {
         "schema": "krea-pipe/files@1",
         "command": command,
-        "exit_code": code_of(ends),
+        "exit_code": exit_code_of_all(ends),
         **(more or {}),
         "files": [
             {

@@ -108,6 +108,7 @@ local_option = click.option(
     "--local", is_flag=True, help="Use the local Krea, which draws proofs, needs no key and costs nothing."
 )
 out_option = click.option(
+    "-o",
     "--out",
     type=FILE,
     help="The folder for images.  [default: out/NAME in the working folder, or proofs/NAME with --local]",
@@ -157,6 +158,7 @@ class LogFlags(TypedDict):
     """Reports of a run to other programs and people, during the run and at its end."""
 
     quiet: bool
+    verbose: bool
     log_format: Literal["text", "json"]
     events: Path | None
     notify: tuple[str, ...]
@@ -185,7 +187,8 @@ select_options = combined(
         "--select",
         multiple=True,
         metavar="EXPR",
-        help="Select cells by part of the id, stage:NAME, axis=value or status:failed; combine with and, or, not, *.",
+        help="Select cells by part of the id, stage:NAME, axis=value, check:NAME or status:failed; combine with and, "
+        "or, not, *.",
     ),
     click.option("--exclude", multiple=True, metavar="EXPR", help="Leave out these cells; same syntax as -k."),
     click.option("--only-failed", is_flag=True, help="Select only failed cells; same as -k status:failed."),
@@ -193,6 +196,7 @@ select_options = combined(
 cell_options = combined(over_options, select_options, max_cells_option, json_option)
 log_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print only errors, and the object of --json."),
+    click.option("-v", "--verbose", is_flag=True, help="Also print each step of each request, as in --events."),
     click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),

@@ -7,9 +7,9 @@ from krea_pipe.cli.commands.prices import price_json
 from krea_pipe.cli.messages import problem_json
 from krea_pipe.cli.summary import source_json, waiting_json
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.money import FREE, exact
 from krea_pipe.core.request import source_text
 from krea_pipe.core.word_diff import change_json
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Reuse, Step, Submit, action_kind
 
 ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold"}
@@ -56,7 +56,7 @@ def totals_json(plan: Plan, stage: str | None) -> dict[str, object]:
     totals: dict[str, object] = {
         name: {"requests": one.count, "usd": exact(one.usd)} for name, one in sums.items() if name != "fetch"
     }
-    fetch = {"requests": sums["fetch"].count, "usd": "0", "at_most_usd": exact(plan.in_doubt(stage).usd)}
+    fetch = {"requests": sums["fetch"].count, "usd": FREE, "at_most_usd": exact(plan.in_doubt(stage).usd)}
     return {**totals, "fetch": fetch}
 
 
@@ -68,7 +68,7 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "key": step.key,
             "action": ACTIONS[action_kind(step.action)],
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
-            "price_usd": "0" if index or action_kind(step.action) is Fetch else exact(step.price),
+            "price_usd": FREE if index or action_kind(step.action) is Fetch else exact(step.price),
             **_source(step, is_first=not index),
             **({} if index else change_json(step.change)),
         }
@@ -78,7 +78,7 @@ def _source(step: Step, *, is_first: bool) -> dict[str, object]:
     """The source from which the image of a cell is fetched, and its maximum price."""
     match step.action:
         case Fetch(offer=offer):
-            return {"at_most_usd": "0", **source_json(offer.source)}
+            return {"at_most_usd": FREE, **source_json(offer.source)}
         case Attach(was_stored=True, job_id=job_id):
-            return {"at_most_usd": exact(step.price) if is_first else "0", "source": "krea", "place": job_id}
+            return {"at_most_usd": exact(step.price) if is_first else FREE, "source": "krea", "place": job_id}
     return {}

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Protocol
 
 from krea_pipe.cli.messages import StderrLog
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import Failure, Outcome, Status
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Step
 
 _LINE_SECONDS = 5.0

@@ -50,6 +50,7 @@ class RunFlags(CellFlags, LogFlags):
     lock: Path | None
     frozen: bool
     allow_render: bool
+    allow_commands: bool
     overwrite_changed: bool
     keep_both: bool
     without_claims: bool

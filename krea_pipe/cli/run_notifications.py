@@ -1,19 +1,20 @@
 """Receivers of a run's events other than the terminal: an event log during the run, and people at its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from krea_pipe.app import events
-from krea_pipe.app.execution import Work
+from krea_pipe.app.execution import RunWork
 from krea_pipe.app.notify import Message, message_of, message_of_refusal, notification_targets, tell_all
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.error_handler import problems_of
-from krea_pipe.cli.messages import StderrLog, error_json
+from krea_pipe.cli.messages import StderrLog, as_one, error_json
 from krea_pipe.cli.options import LogFlags
 from krea_pipe.cli.summary import batch_summary_json, summary_json
-from krea_pipe.core.errors import Problem
+from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.planning.plan import Step
@@ -21,6 +22,7 @@ from krea_pipe.report.model import Report
 from krea_pipe.store.journal import Observe, unobserved
 from krea_pipe.store.line_file import LineFile
 
+_HEAD = frozenset({"t", "event", "run", "key", "cell"})
 _StepListener = Callable[[Step, Outcome | None], None]
 
 
@@ -33,7 +35,11 @@ class RunNotifications:
         Raises:
             KreaPipeError: the log cannot be written, or a target cannot be told.
         """
+        if flags["quiet"] and flags["verbose"]:
+            hint = "use one of them"
+            raise UsageError(Problem("bad_option", "--quiet and --verbose cannot be combined", hint=hint))
         self.file, self.stderr_log = file, StderrLog(flags["quiet"], flags["log_format"] == "json")
+        self.is_verbose = flags["verbose"]
         self.targets = notification_targets(flags["notify"])
         self.log = LineFile(flags["events"]) if flags["events"] is not None else None
         self.event_log: events.EventLog | None = None
@@ -42,16 +48,24 @@ class RunNotifications:
         self.is_over = False
         self.message: Message | None = None
 
-    def begun(self, work: Work, run_id: str) -> Observe:
+    def begun(self, work: RunWork, run_id: str) -> Observe:
         """Take the start of a run that has work to do, and return the observer of its steps."""
         self.run_id = run_id
-        if self.log is None:
+        if self.log is None and not self.is_verbose:
             return unobserved
         names = {str(step.key): step.cells[0].id for step in work.plan.steps}
-        self.event_log = events.EventLog(run_id, names, self.log.append)
+        self.event_log = events.EventLog(run_id, names, self._write)
         kind = work.target.kind
-        self.log.append([events.started(run_id, work.plan, file=work.file, target=kind, cap=work.cap)])
+        self._write([events.started(run_id, work.plan, file=work.file, target=kind, cap=work.cap)])
         return self.event_log.observe
+
+    def _write(self, found: Sequence[Mapping[str, Json]]) -> None:
+        """Write events to the log, and print those about a request for --verbose; progress tells of its end."""
+        if self.log is not None:
+            self.log.append(found)
+        for event in found if self.is_verbose else ():
+            if "cell" in event and event["event"] != "settled":
+                self.stderr_log.say("info", "step", _step_words(event), step=event)
 
     def watched(self, watch: _StepListener) -> _StepListener:
         """Also report the end of each request to a watcher."""
@@ -118,6 +132,12 @@ def _code(ending: Ending) -> str | None:
         return problems_of(ending.error)[0][0].code
     problem = ending.refusal or ending.limit
     return problem.code if problem else "interrupted" if ending.interrupted else None
+
+
+def _step_words(event: Mapping[str, Json]) -> str:
+    facts = {name: value for name, value in event.items() if name not in _HEAD and value not in (None, "")}
+    more = "".join(f" {name}={value}" for name, value in facts.items())
+    return as_one(f"{str(event['t'])[11:19]} {event['cell']} {event['event']}{more}")
 
 
 def _incomplete(log: LineFile) -> Problem:

@@ -9,16 +9,17 @@ import click
 from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.messages import Level, StderrLog, as_one
+from krea_pipe.core.money import exact
 from krea_pipe.core.request import Key
 from krea_pipe.executor.fetch import Copied
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import Pipeline
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote
 from krea_pipe.planning.out_folder import IN_THE_WAY
 from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.words import adopted_cells, explanation, notices, summary_sentence
+from krea_pipe.report.words import adopted_cells, checks_of, explanation, notices, summary_sentence
 
 _MAX_ROWS = 10
 _SOURCES: Mapping[type[FreeSource], str] = {FromFile: "file", FromHome: "home", FromRemote: "shared store"}
@@ -63,6 +64,11 @@ def _place(report: Report, start: Path) -> str:
 def annotate_cells(report: Report, pipeline: Pipeline) -> None:
     """Annotate each cell that failed, or may have been billed without an image, on the line of its prompt."""
     annotate(_annotation(report, row, pipeline) for row in report.rows if row.status in ("failed", "uncertain"))
+    places = {check.name: pipeline.document.place(check.trail) for stage in pipeline.stages for check in stage.checks}
+    for one in checks_of(report):
+        if one.failed:
+            kind: AnnotationKind = "error" if one.check.fail else "warning"
+            annotate([Annotation(kind, f"check: {one.check.name}", one.sentence(), places.get(one.check.name))])
 
 
 def summary_json(report: Report, folder: Path) -> dict[str, object]:
@@ -74,6 +80,7 @@ def summary_json(report: Report, folder: Path) -> dict[str, object]:
         "target": report.target.kind,
         "shard": report.shard,
         **batch_summary_json(report),
+        "failed_checks": {one.check.name: len(one.failed) for one in checks_of(report) if one.failed},
         "adopted": adopted_cells(report),
         "in_the_way": [row.id for row in report.rows if row.error is not None and row.error.code == IN_THE_WAY],
         "warnings": list(report.warnings),

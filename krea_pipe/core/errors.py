@@ -85,7 +85,7 @@ class UsageError(KreaPipeError):
 
 
 class RefusedByKrea(KreaPipeError):
-    """Krea will not serve this account: a missing or bad key, no credit, no right."""
+    """Nothing can be sent for this account: a missing or bad key, no credit, no right."""
 
     exit_code = ExitCode.REFUSED
 

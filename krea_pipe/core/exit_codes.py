@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     WORK_PENDING = 3
     """`plan --check`: there is something to do."""
     REFUSED = 4
-    """Krea refuses the account."""
+    """There is no usable key, or Krea or the shared store refuses the account."""
     LIMIT_REACHED = 5
     """The price is over the budget, or a limit of the user's is reached."""
     WAITING = 6
@@ -23,6 +23,8 @@ class ExitCode(IntEnum):
     NOTHING_SELECTED = 7
     NOT_AS_LOCKED = 8
     """An image differs from the lock file, or prices differ from a document."""
+    CHECK_FAILED = 9
+    """All images are there, and one fails a check with `fail: true`."""
     BUG = 70
     INTERRUPTED = 130
     """By a person or the system; the same command continues."""
@@ -36,6 +38,7 @@ _WORST_FIRST = (
     ExitCode.LIMIT_REACHED,
     ExitCode.SOME_FAILED,
     ExitCode.NOT_AS_LOCKED,
+    ExitCode.CHECK_FAILED,
     ExitCode.WORK_PENDING,
     ExitCode.WAITING,
     ExitCode.DONE,
@@ -44,5 +47,5 @@ _WORST_FIRST = (
 
 
 def worst(codes: Iterable[int]) -> ExitCode:
-    """The exit code of several pipelines: the worst one; a pipeline without selected cells counts if all are so."""
+    """The exit code of several pipelines: the worst one. NOTHING_SELECTED counts only if no cell of any is selected."""
     return min((ExitCode(code) for code in codes), key=_WORST_FIRST.index, default=ExitCode.DONE)

@@ -27,7 +27,7 @@ DEFAULTS: Mapping[str, Json] = {
     "movement": 0,
 }
 LIST_FIELDS = ("references", "moodboards", "styles")
-NAMED_OR_USED = (*LIST_FIELDS, "deliver")
+NAMED_OR_USED = (*LIST_FIELDS, "deliver", "checks")
 """Keys at the top of a file under which a mapping defines names, and a list uses them in the only stage."""
 SINGULARS: Mapping[str, str] = {"moodboard": "moodboards", "style": "styles"}
 """Other names of lists, for one item of them."""

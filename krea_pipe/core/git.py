@@ -17,9 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from krea_pipe.core.json_data import writable
+
 _GIT_TIMEOUT = 120
 """After this time an answer is no longer waited for: a repository may be on a disk that hangs."""
 FETCH_SECONDS = 600
+_NAME_SECONDS = 10
+_LONGEST_NAME = 100
 
 # Programs that a repository's configuration may name, and settings that change what is printed.
 _CAREFUL = (
@@ -161,10 +165,25 @@ def fetch(top: Path, environment: Mapping[str, str], commit: str) -> None:
 
 def user_name(folder: Path, environment: Mapping[str, str]) -> str:
     """The `user.name` that git is configured with in a folder, "" without one."""
+    words = ("config", "--get", "user.name")
     try:
-        return ask(folder, environment, "config", "--get", "user.name").decode("utf-8", "replace").strip()
+        return ask(folder, environment, *words, seconds=_NAME_SECONDS).decode("utf-8", "replace").strip()
     except GitFailed:
         return ""
+
+
+def person_of(folder: Path, environment: Mapping[str, str]) -> str:
+    """The name of the person in a folder, as git would name the author of a commit.
+
+    Args:
+        folder: the folder, whose repository may have a name of its own.
+        environment: GIT_AUTHOR_NAME counts before what git is configured with.
+
+    Returns:
+        The name in one line, at most 100 characters; "" if git is missing, does not answer or has no name.
+    """
+    name = environment.get("GIT_AUTHOR_NAME", "").strip() or user_name(folder, environment)
+    return " ".join(writable(name).split())[:_LONGEST_NAME]
 
 
 def git_location(top: Path) -> tuple[str, ...]:

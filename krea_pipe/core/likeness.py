@@ -44,3 +44,24 @@ def distance(one: str, other: str) -> float | None:
     light, colour, detail = squares[:_LIGHT], squares[_LIGHT:_COLOUR], squares[_COLOUR:]
     total = sum(light) + _COLOUR_WEIGHT * sum(colour) + _DETAIL_WEIGHT * sum(detail)
     return min(1.0, math.sqrt(total / _LIGHT) / 255)
+
+
+def vector(signature: str) -> tuple[float, ...] | None:
+    """A signature as a point: the Euclidean distance between two points is that of their signatures.
+
+    Args:
+        signature: the signature of an image.
+
+    Returns:
+        The point; its first 64 coordinates are the light. None if the signature is unknown or of another version.
+    """
+    if not _SIGNATURE.fullmatch(signature):
+        return None
+    values = bytes.fromhex(signature.removeprefix(VERSION))
+    return tuple(value * scale for value, scale in zip(values, _SCALES, strict=True))
+
+
+_SCALES = tuple(
+    math.sqrt(weight / _LIGHT) / 255
+    for weight in (1,) * _LIGHT + (_COLOUR_WEIGHT,) * (_COLOUR - _LIGHT) + (_DETAIL_WEIGHT,) * _LIGHT
+)

@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import exact
 
 Status = Literal["succeeded", "reused", "failed", "uncertain", "pending"]
 
@@ -88,7 +89,7 @@ class Result:
             "width": self.width,
             "height": self.height,
             "job_id": self.job_id,
-            "cost_usd": str(self.cost_usd),
+            "cost_usd": exact(self.cost_usd),
             "finished_at": self.finished_at,
             "likeness": self.likeness,
         }

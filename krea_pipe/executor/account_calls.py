@@ -17,6 +17,7 @@ from krea_pipe.api.wire import Job, StylePage
 from krea_pipe.core import images
 from krea_pipe.core.contract import requested_size
 from krea_pipe.core.errors import Problem, RefusedByKrea, StateError
+from krea_pipe.core.money import exact
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.journal_writer import utc_now
@@ -280,7 +281,7 @@ def record_recovered(api_call: ApiCall, pairs: Mapping[Key, Job], steps: Sequenc
                 job_id=job.id,
                 origin=origin,
                 account=api_call.token.account,
-                usd=str(step.price),
+                usd=exact(step.price),
                 cell=f"{pipeline}/{step.cells[0].id}",
                 created_at=created_at(job),
             )

@@ -71,7 +71,8 @@ class BudgetLedger:
     def limit(self) -> Problem:
         """Which limit was reached, in words."""
         if self.most is not None and self.drawn >= self.most:
-            message = f"{self.drawn} new images were generated, the most that --max-new allows"
+            images = "1 new image was" if self.drawn == 1 else f"{self.drawn} new images were"
+            message = f"{images} generated, the most that --max-new allows"
         elif self.named is not None:
             left = usd(self.named.total - self.named.taken)
             message = (

@@ -252,7 +252,7 @@ class ExecutionOptions:
 class Order:
     """What to run, where, and how; `replay` is the journal on which the plan is based.
 
-    `replay` is the journal as it was when the plan was made.
+    `replay` is the journal as it was when the plan was made, and `person` who pays, "" if git does not know.
     """
 
     plan: Plan
@@ -270,6 +270,7 @@ class Order:
     webhook_listener: "WebhookListener | None" = None
     transport: httpx.AsyncBaseTransport | None = None
     observe: Observe = unobserved
+    person: str = ""
     remote: Remote | None = None
     accepted: Mapping[Key, frozenset[str]] = field(default_factory=dict)
     """The digests that the lock file names, by the keys of their requests."""
@@ -467,6 +468,7 @@ def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLed
         stop=stop,
         capacity=Capacity(options.concurrency, shards_of(order.plan)),
         budget=_budget(order),
+        person=order.person,
         submit_gate=SubmitGate(options.submit_parallel),
         uncertain=options.uncertain,
         webhook=options.webhook,

@@ -183,6 +183,7 @@ def image_task(step: Step, shared: SharedParts, slot: JobSlot, *, has_price: boo
         uploads=shared.uploads,
         search=shared.search,
         slot=slot,
+        variant=step.request.variant,
         price=step.price,
         patience=shared.session.pace.deadline(step.request.variant),
         may_repeat=isinstance(step.action, Submit) and step.action.again,

@@ -16,6 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, Unreachable
 from krea_pipe.api.wire import Job
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import Attempt, Failure, Status, iso
 from krea_pipe.core.request import Key, Source
 from krea_pipe.executor.capacity import JobSlot, delay
@@ -61,7 +62,8 @@ class PaidRequest(ABC, Generic[End]):
     waited for and what it leaves (`collect`), and in how the end is told.
 
     `price` is in US dollars, and `has_price` says that it is reserved; `is_new` that it is for a POST of this run, and
-    not for one that an earlier run may have paid. `patience` is how many seconds Krea may say that there are too many
+    not for one that an earlier run may have paid. `variant` is that of the image, or the model of the training.
+    `patience` is how many seconds Krea may say that there are too many
     requests. `may_repeat` says that the user wants it sent again if its outcome cannot be determined, or if it was
     billed without an image; `is_free` that the API bills nothing. `replaced` is the POST that it replaces, if any.
     """
@@ -73,6 +75,7 @@ class PaidRequest(ABC, Generic[End]):
     uploads: Uploads
     search: Search
     slot: JobSlot
+    variant: str
     price: Decimal = Decimal(0)
     patience: float
     may_repeat: bool = False
@@ -193,7 +196,7 @@ class PaidRequest(ABC, Generic[End]):
         match answer:
             case Job():
                 origin, account, run = self.session.origin, self.session.account, self.session.run_id
-                job = InFlight(answer.id, origin, account, run, usd=str(self.price), created_at=created_at(answer))
+                job = InFlight(answer.id, origin, account, run, usd=exact(self.price), created_at=created_at(answer))
                 return await self.collect(job, self.attempts[-1].at)
             case Lost():
                 return await self._recover(answer)
@@ -336,8 +339,10 @@ class PaidRequest(ABC, Generic[End]):
         return Submitting(
             origin=session.origin,
             account=session.account,
-            usd=str(self.price),
+            usd=exact(self.price),
             cell=session.cell_name(self.name),
+            variant=self.variant,
+            person=session.person,
             began="" if began is None else iso(began),
             after="" if after is None else iso(after),
             exact=clock.is_exact,
@@ -460,14 +465,17 @@ def created_at(job: Job) -> str:
 
 def _submitted(post: Submitting, job: Job) -> Submitted:
     """The event after a POST that has become a job."""
-    origin, account, usd, cell = post.origin, post.account, post.usd, post.cell
-    return Submitted(job_id=job.id, origin=origin, account=account, usd=usd, cell=cell, created_at=created_at(job))
+    return Submitted(job_id=job.id, account=post.account, created_at=created_at(job), **_what(post))
 
 
 def _adopted(post: Post, job: Job, account: str) -> Adopted:
     """The event after a job was found in Krea's list for a POST whose answer was lost."""
-    origin, usd, cell = post.origin, post.usd, post.cell
-    return Adopted(job_id=job.id, origin=origin, account=account, usd=usd, cell=cell, created_at=created_at(job))
+    return Adopted(job_id=job.id, account=account, created_at=created_at(job), **_what(post))
+
+
+def _what(post: Submitting | Post) -> dict[str, str]:
+    """What the POST and its job have in common, besides the account."""
+    return {name: getattr(post, name) for name in ("origin", "usd", "cell", "variant", "person")}
 
 
 def _declined(error: CallFailed) -> Declined:

@@ -37,7 +37,7 @@ _NO_SERVICE = {
 
 @dataclass(slots=True)
 class Session:
-    """The client, the store and the identity of one run, and what its tasks share.
+    """The client, the store and the identity of one run, and what its tasks share; `person` is who pays.
 
     `origin` marks the API that its jobs belong to; `started` is a time of the monotonic clock when nothing had been
     sent yet. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run itself.
@@ -54,6 +54,7 @@ class Session:
     stop: Stop
     capacity: Capacity
     budget: BudgetLedger
+    person: str = ""
     submit_gate: SubmitGate = field(default_factory=SubmitGate)
     uncertain: Literal["hold", "adopt", "resubmit"] = "hold"
     webhook: str | None = None

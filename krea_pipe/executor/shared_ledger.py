@@ -417,6 +417,8 @@ def _submitted(job: InFlight) -> Submitted:
         account=job.account,
         usd=job.usd,
         cell=job.cell,
+        variant=job.variant,
+        person=job.person,
         created_at=job.created_at,
     )
 

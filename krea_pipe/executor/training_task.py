@@ -50,7 +50,7 @@ class TrainingOrder:
     """What to train, the API and account, and the terms; `pipeline` is the name of the file's pipeline.
 
     `max_cost` is in US dollars, and None if it was not stated. `seconds` is how long the end is waited for.
-    `again` trains once more what was trained, or may have been.
+    `again` trains once more what was trained, or may have been. `person` is who pays, "" if git does not know.
     """
 
     training: Training
@@ -65,6 +65,7 @@ class TrainingOrder:
     tell: Callable[[str], None]
     max_cost: Decimal | None = None
     again: bool = False
+    person: str = ""
     seconds: float = 7200.0
     transport: httpx.AsyncBaseTransport | None = None
 
@@ -135,6 +136,7 @@ async def _session(order: TrainingOrder, client: Client, stop: Stop) -> AsyncIte
             stop=stop,
             capacity=Capacity(1),
             budget=BudgetLedger(order.max_cost),
+            person=order.person,
         )
 
 
@@ -148,6 +150,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         uploads=Uploads(session, {image.source: image for image in order.images}),
         search=Search(session),
         slot=JobSlot(session.capacity),
+        variant=training.model,
         patience=session.pace.deadline("training"),
         may_repeat=order.again,
         is_free=order.is_free,

@@ -131,9 +131,9 @@ def _is_named(word: str, identity: str) -> bool:
 
 def _expression(word: str) -> Selection:
     selection = parse_selection([word], ())
-    if selection.needs_status:
+    if selection.needs_results:
         hint = "pick by id, stage or axis"
-        raise UsageError(Problem("bad_selection", "cells cannot be picked by status", hint=hint))
+        raise UsageError(Problem("bad_selection", f"cells cannot be picked by {selection.needs_results}", hint=hint))
     return selection
 
 

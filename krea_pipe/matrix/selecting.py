@@ -50,7 +50,13 @@ def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> 
     return Drawable(shown, tuple(expansion.waiting), frozenset(idle), tuple(expansion.warnings))
 
 
-def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statuses: Mapping[Key, str]) -> _KeyedCells:
+def selected(
+    found: _KeyedCells,
+    selection: Selection,
+    pipeline: Pipeline,
+    statuses: Mapping[Key, str],
+    failed: Mapping[str, tuple[str, ...]] = {},
+) -> _KeyedCells:
     """The cells that a selection takes, in their order, with those whose images they need.
 
     Args:
@@ -58,6 +64,7 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
         selection: what was asked for.
         pipeline: what the cells are of.
         statuses: the status of each request, for a selection that tests it; a missing key has no status.
+        failed: the checks that the image of each cell does not pass, by the cell's id, for a selection that tests it.
 
     Raises:
         NothingSelected: it takes none. UsageError: it names something that does not exist.
@@ -66,10 +73,13 @@ def selected(found: _KeyedCells, selection: Selection, pipeline: Pipeline, statu
         return found
     names = {name for cell, _ in found for name in cell.names}
     names |= {axis.name for stage in pipeline.stages for axis in stage.axes}
-    selection.check_names([stage.name for stage in pipeline.stages], names, _STATUSES)
+    checks = {check.name for stage in pipeline.stages for check in stage.checks}
+    selection.check_names([stage.name for stage in pipeline.stages], names, _STATUSES, checks)
     selection.check_values(_values(pipeline))
     labels = _labels(pipeline)
-    chosen = [selection.takes(_subject(cell, labels, statuses.get(key, ""))) for cell, key in found]
+    chosen = [
+        selection.takes(_subject(cell, labels, statuses.get(key, ""), failed.get(cell.id, ()))) for cell, key in found
+    ]
     if not any(chosen):
         raise NothingSelected(Problem("nothing_selected", "no cell matches the selection", hint=_hint(found, pipeline)))
     taken = {key for (_, key), is_chosen in zip(found, chosen, strict=True) if is_chosen}
@@ -107,13 +117,13 @@ def _with_upstream(keys: Iterable[Key], cells: Mapping[Key, Cell]) -> set[Key]:
     return needed
 
 
-def _subject(cell: Cell, labels: Mapping[tuple[str, str], str], status: str) -> Subject:
+def _subject(cell: Cell, labels: Mapping[tuple[str, str], str], status: str, failed: tuple[str, ...]) -> Subject:
     parts = cell.id.split("/")[1:]
     axes = {
         name: (part, labels.get((name, part), label_of(scalar)), label_of(scalar))
         for name, part, scalar in zip(cell.names, parts, cell.axes, strict=True)
     }
-    return Subject(cell.id, cell.stage, axes, status)
+    return Subject(cell.id, cell.stage, axes, status, failed)
 
 
 def _values(pipeline: Pipeline) -> dict[str, list[tuple[str, ...]]]:
@@ -132,11 +142,13 @@ def _labels(pipeline: Pipeline) -> dict[tuple[str, str], str]:
     return {(axis.name, value.part): value.label for axis in axes for value in axis.values}
 
 
-def row_subject(identity: str, stage: str, axes: Mapping[str, Scalar], status: str) -> Subject:
+def row_subject(
+    identity: str, stage: str, axes: Mapping[str, Scalar], status: str, failed: tuple[str, ...] = ()
+) -> Subject:
     """A row of a report as a selection sees it."""
     parts = identity.split("/")[1:]
     texts = {name: (part, label_of(scalar)) for (name, scalar), part in zip(axes.items(), parts, strict=False)}
-    return Subject(identity, stage, texts, status)
+    return Subject(identity, stage, texts, status, failed)
 
 
 def find_cell(cells: Iterable[Cell], text: str, waiting: Sequence[Waiting] = ()) -> Cell:

@@ -4,6 +4,7 @@
     serum/dawn            parts that follow each other in the id; a whole id works too
     *amber*               the same as a glob: * any characters, also /, ? one, [a-c] one of them, [!a-c] any other
     stage:explore         the cell's stage; status:failed its status; stage:explore,ladder is either of them
+    check:sharp           the image does not pass the check `sharp`; check:failed is any check
     product=serum,cream   the value of an axis, as in the id, by its label or as its text; 0.5 is 0.50
     creativity!=raw       the same as `not creativity=raw`, so it also takes cells without that axis
 
@@ -24,6 +25,7 @@ from typing import NoReturn, TypeAlias
 
 from krea_pipe.core.errors import Place, Problem, UsageError
 from krea_pipe.core.json_data import CONTROL_CHARACTERS
+from krea_pipe.core.measures import FAILED
 from krea_pipe.core.near_names import near_word
 
 MAX_EXPRESSION = 20_000
@@ -41,7 +43,7 @@ _TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<quoted>"[^"]*"|'[^']*')
     | (?P<mark>!=|[()=,])
-    | (?P<fact>(?i:stage|status):)
+    | (?P<fact>(?i:stage|status|check):)
     | (?P<word>(?:[^\s()"',=!&|<>]|(?<=\[)!)+)   # only the ! of [!a-c] belongs to a word
     | (?P<flaw>.)""",
     re.VERBOSE | re.DOTALL,
@@ -71,6 +73,8 @@ class Subject:
     stage: str
     axes: Mapping[str, tuple[str, ...]]
     status: str = ""
+    failed: tuple[str, ...] = ()
+    """The names of the checks that the image does not pass."""
 
 
 Test: TypeAlias = Callable[[Subject], bool]
@@ -133,6 +137,16 @@ def on_status(fits: Fits) -> Test:
     return lambda subject: fits(subject.status)
 
 
+def on_check(fits: Fits) -> Test:
+    """Whether the image does not pass a check that fits."""
+
+    @lru_cache(MAX_KEPT)
+    def fits_failed(failed: tuple[str, ...]) -> bool:
+        return bool(failed) and any(map(fits, (*failed, FAILED)))
+
+    return lambda subject: fits_failed(subject.failed)
+
+
 def on_axis(name: str, fits: Fits) -> Test:
     """Whether the cell has the axis, and one of the texts of its value fits."""
 
@@ -172,7 +186,7 @@ def _number(text: str) -> int | Decimal | None:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name that must exist: of a stage, a status or an axis, or a value of `axis`; the candidates; its place."""
+    """A name that must exist: of a stage, status, check or axis, or a value of `axis`; the candidates; its place."""
 
     what: str
     axis: str
@@ -186,9 +200,12 @@ def unknown_name(name: Name, known: Collection[str]) -> Problem:
     message = f"there is no {name.what} `{_cut(name.text)}`" + (f" of the axis `{name.axis}`" if name.axis else "")
     options = sorted(one for one in known if len(one) <= _MAX_QUOTED)[:MAX_OPTIONS]
     hint = textwrap.shorten(near_word(fold(name.text), options), MAX_HINT, placeholder=" …")
-    if name.what == "axis" and name.text in ("stage", "status"):
+    if name.what == "axis" and name.text in _ON_FACT:
         hint = f"write `{name.text}:` instead of `{name.text}=`"
     return Problem(f"unknown_{name.what}", message, name.at, hint)
+
+
+_ON_FACT = {"stage": on_stage, "status": on_status, "check": on_check}
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +306,7 @@ class Parser:
         if token.kind == "fact":
             what = token.text[:-1].lower()
             fits = self._values(token, what)
-            return on_stage(fits) if what == "stage" else on_status(fits)
+            return _ON_FACT[what](fits)
         if token.kind not in ("word", "quoted"):
             where = f"before `{token.text}`" if token.text else "at the end"
             self._fail(token.start, f"a condition is missing {where}", f"write one, {_EXAMPLE}")
@@ -306,7 +323,7 @@ class Parser:
         if not text.strip():
             self._fail(token.start, "this is not part of an id", f"write a word or a glob, {_EXAMPLE}")
         if ":" in text and not wanted.quoted:
-            hint = "write product=serum for an axis; only stage: and status: have a colon"
+            hint = "write product=serum for an axis; only stage:, status: and check: have a colon"
             self._fail(token.start + token.text.index(":"), "ids do not contain colons", hint)
         return on_id(Wanted(text, wanted.quoted))
 
@@ -383,17 +400,30 @@ class Selection:
         """Whether the answer depends on the earlier outcome of a cell."""
         return self.only_failed or any(name.what == "status" for name in self._names)
 
+    @property
+    def needs_checks(self) -> bool:
+        """Whether the answer depends on the checks of a cell's image."""
+        return any(name.what == "check" for name in self._names)
+
+    @property
+    def needs_results(self) -> str:
+        """What the answer depends on that only a run knows, in a word; empty if it depends on the cells alone."""
+        return "status" if self.needs_status else "check" if self.needs_checks else ""
+
     def takes(self, subject: Subject) -> bool:
         """Whether the cell is selected."""
         return self._test(subject)
 
-    def check_names(self, stages: Collection[str], axes: Collection[str], statuses: Collection[str]) -> None:
+    def check_names(
+        self, stages: Collection[str], axes: Collection[str], statuses: Collection[str], checks: Collection[str]
+    ) -> None:
         """Refuse names that nothing has, all at once.
 
         Raises:
-            UsageError: `unknown_stage`, `unknown_axis`, `unknown_status`.
+            UsageError: `unknown_stage`, `unknown_axis`, `unknown_status`, `unknown_check`.
         """
-        self._check({("stage", ""): stages, ("axis", ""): axes, ("status", ""): statuses})
+        known = {("stage", ""): stages, ("axis", ""): axes, ("status", ""): statuses}
+        self._check({**known, ("check", ""): [*checks, FAILED]})
 
     def check_values(self, axes: Mapping[str, Iterable[tuple[str, ...]]]) -> None:
         """Refuse values that an axis does not have, given the texts of all its values; axes left out are not checked.

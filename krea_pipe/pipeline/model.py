@@ -132,6 +132,28 @@ class SourceStage:
     """Whether each request is the upstream one, with some fields changed."""
 
 
+@dataclass(frozen=True, slots=True)
+class ImageCheck:
+    """A measure of each image of a stage, and the limits that it is to keep; None is no limit.
+
+    With `fail`, an image outside of the limits fails the run. `colours` (as #RRGGBB) and `within` (a CIEDE2000
+    difference) are of the measure `colours`; `command` (words), `folder` (where it runs) and `timeout` (seconds) of the
+    measure `command`.
+    """
+
+    name: str
+    measure: str
+    trail: Trail
+    min: float | None = None
+    max: float | None = None
+    fail: bool = False
+    colours: tuple[str, ...] = ()
+    within: float = 10
+    command: tuple[str, ...] = ()
+    folder: Path = Path()
+    timeout: float = 30
+
+
 @dataclass(frozen=True)
 class Stage:
     """One prompt and its matrices. `fields` holds the file's `defaults` and the stage's own, the stage's last.
@@ -150,6 +172,7 @@ class Stage:
     needs: tuple[str, ...] = ()
     unused_ok: frozenset[Trail] = frozenset()
     defaults: Mapping[str, Value] = field(default_factory=dict)
+    checks: tuple[ImageCheck, ...] = ()
     deliver: tuple[Recipe, ...] = ()
 
     @cached_property

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias, get_args
 from krea_pipe.core.contract import PRICES
 from krea_pipe.core.errors import Place
 from krea_pipe.core.fields import UNKNOWN_FIELDS
+from krea_pipe.core.money import cents_or_finer
 from krea_pipe.core.request import Request
 
 PriceClass = Literal["text", "references", "moodboard"]
@@ -94,15 +95,9 @@ def class_of(request: Request) -> PriceClass:
     return "references" if request.references else "text"
 
 
-def exact(amount: Decimal) -> str:
-    """Money for programs: every digit, never as a power of ten."""
-    return format(amount, "f")
-
-
 def usd(amount: Decimal) -> str:
     """An amount for people, with at least two decimals."""
-    places = max(2, -int(amount.normalize().as_tuple().exponent))
-    return f"${amount:,.{places}f}"
+    return f"${amount:,.{cents_or_finer(amount)}f}"
 
 
 def usd_range(least: Decimal, most: Decimal) -> str:

@@ -18,6 +18,7 @@ from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
 from krea_pipe.pipeline.source import read_document
 from krea_pipe.pipeline.spec.generated import FILE_KINDS
+from krea_pipe.pipeline.spec.image_checks import command_files
 
 SHAPES = {"prompt": str, "prompts": dict, "stages": dict}
 OWN_KEYS = frozenset(
@@ -108,12 +109,14 @@ def inputs_of(pipeline: Pipeline, fingerprints: Fingerprints) -> set[Path]:
         fingerprints: its images; those that templates name are among them only after its cells were made.
 
     Returns:
-        Images, picks files and tables, as resolved paths.
+        Images, picks files, tables and the programs of checks, as resolved paths.
     """
     images = {image.file for found in fingerprints.by_text.values() for image in found if image.file}
     picks = {stage.upstream.file.resolve() for stage in pipeline.stages if stage.upstream and stage.upstream.file}
     used = {one.file.resolve() for one in pipeline.document.used}
-    return images | picks | used | set(_tables(pipeline.document.root, pipeline))
+    checks = [check for stage in pipeline.stages for check in stage.checks]
+    programs = {file for check in checks for _, file in command_files(check) if file.is_relative_to(pipeline.root)}
+    return images | picks | used | programs | set(_tables(pipeline.document.root, pipeline))
 
 
 def _tables(node: Node, pipeline: Pipeline) -> Iterator[Path]:

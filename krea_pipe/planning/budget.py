@@ -101,7 +101,7 @@ class Permission:
     """The requests that a run may pay for.
 
     `refusal` is the reason why it may pay for nothing, if any; `approved` are the requests that a plan file names, None
-    for all. `refused` has the reasons why it may not pay for some.
+    for all. `refused` has the reasons why it must not pay for some.
     """
 
     refusal: Failure | None = None

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from krea_pipe.core.json_data import CONTROL_CHARACTERS, Json
-from krea_pipe.pipeline.pricing import exact
+from krea_pipe.core.money import exact
 
 _PRICE = re.compile(r"\d{1,10}(\.\d{1,10})?")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import exact
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.sharding import Shard, parse_shard
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.planning.lockfile import LockLine, line_of
 from krea_pipe.planning.records import JsonObject, object_of, record_line, text
 from krea_pipe.store.atomic import write_atomically

@@ -67,7 +67,8 @@ def _title(rows: Sequence[BatchRow]) -> str:
     spent = sum((report.cost.spent_usd for report in reports), Decimal(0))
     paid = "" if all(report.target.kind == "local" for report in reports) else f", {usd(spent)} spent"
     started = min((report.started_at for report in reports), default="")
-    return f"<h1>{len(rows)} pipelines, {images:,} images{paid}</h1>\n<p>{escape(started)}</p>\n"
+    pipelines = f"{len(rows)} pipeline{'' if len(rows) == 1 else 's'}"
+    return f"<h1>{pipelines}, {images:,} image{'' if images == 1 else 's'}{paid}</h1>\n<p>{escape(started)}</p>\n"
 
 
 def _section(row: BatchRow, folder: Path) -> str:

@@ -7,8 +7,8 @@ from decimal import Decimal
 from io import StringIO
 
 from krea_pipe.core.json_data import writable
+from krea_pipe.core.money import exact
 from krea_pipe.pipeline.cell_ids import label_of
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import Report, Row
 
 # Excel takes a file without this for one in the code page of the machine, and shows "Größe" as "GrÃ¶ÃŸe". Programs that
@@ -63,14 +63,18 @@ _AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
 def render_csv(report: Report) -> str:
     """Render the cells as RFC 4180 with a byte order mark; the axes of all stages have a column `axis.NAME` each.
 
-    A text that a spreadsheet would take for a formula, a time or a date has an apostrophe before it; numbers stay
-    numbers.
+    With checks, there is a column `check.NAME` for the value of each, and `failed_checks`. A text that a spreadsheet
+    would take for a formula, a time or a date has an apostrophe before it; numbers stay numbers.
     """
     # The axes of all stages, in the order of the file; then those that only rows know.
     names = dict.fromkeys(axis.name for stage in report.stages for axis in stage.axes)
     names |= dict.fromkeys(name for row in report.rows for name in row.axes)
+    checks = dict.fromkeys(one.name for row in report.rows for one in row.checks)
     header = [*_BEFORE_AXES, *(writable(f"axis.{name}") for name in names), *_AFTER_AXES]
-    return csv_text(header, (_line(row, names) for row in report.rows))
+    if not checks:
+        return csv_text(header, (_line(row, names) for row in report.rows))
+    header += [*(f"check.{name}" for name in checks), "failed_checks"]
+    return csv_text(header, ((*_line(row, names), *_checks(row, checks)) for row in report.rows))
 
 
 def csv_text(header: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
@@ -87,6 +91,12 @@ def csv_text(header: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
 def _line(row: Row, names: Iterable[str]) -> tuple[object, ...]:
     before, after = ((read(row) for read in columns.values()) for columns in (_BEFORE_AXES, _AFTER_AXES))
     return (*before, *(_axis(row, name) for name in names), *after)
+
+
+def _checks(row: Row, names: Iterable[str]) -> tuple[object, ...]:
+    """The values of checks, and the names of those that the image does not pass."""
+    values = {one.name: one.value for one in row.checks}
+    return (*(values.get(name) for name in names), " ".join(one.name for one in row.failed_checks))
 
 
 def _axis(row: Row, name: str) -> object:

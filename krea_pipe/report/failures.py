@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from krea_pipe.core.outcome import FailureClass
 from krea_pipe.report.model import Report, Row
-from krea_pipe.report.words import STATUS_WORDS, explanation
+from krea_pipe.report.words import STATUS_WORDS, CheckView, checks_of, explanation
 
 _AGAIN = "Run these cells again; images that exist are reused."
 _ADVICE: Mapping[FailureClass, str] = {
@@ -28,18 +28,24 @@ _NO_MODEL = "model_unavailable"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Cells that have no image for one reason: their number by status, the reason, and the next step."""
+    """Cells that need attention for one reason: how many, the reason, and the next step; or a check that they fail."""
 
     title: str
     reason: str
     advice: str
     command: str
     rows: tuple[Row, ...]
+    check: str = ""
 
     @property
     def differs(self) -> bool:
         """Whether the cells have reasons in different words."""
         return not self.reason
+
+    def explanation(self, row: Row) -> str:
+        """What happened to one of its cells."""
+        results = [one.message for one in row.failed_checks if one.name == self.check]
+        return results[0] if results else explanation(row)
 
 
 def causes_of(report: Report) -> list[Cause]:
@@ -53,7 +59,15 @@ def causes_of(report: Report) -> list[Cause]:
         if row.error is not None or row.status == "failed":
             kind = row.error.kind if row.error else "failed"
             groups.setdefault((row.status, row.error.code if row.error else row.reason, kind), []).append(row)
-    return [_cause(report, rows) for rows in sorted(groups.values(), key=len, reverse=True)]
+    causes = [_cause(report, rows) for rows in sorted(groups.values(), key=len, reverse=True)]
+    return causes + [_of_check(one) for one in checks_of(report) if one.failed and one.check.fail]
+
+
+def _of_check(one: CheckView) -> Cause:
+    reasons = {result.message for row in one.failed for result in row.failed_checks if result.name == one.check.name}
+    reason = reasons.pop() if len(reasons) == 1 else ""
+    advice = "These images are delivered and paid. Change their requests, or the limits of the check."
+    return Cause(one.sentence(), reason, advice, "", one.failed, one.check.name)
 
 
 def _cause(report: Report, rows: list[Row]) -> Cause:

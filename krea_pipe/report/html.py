@@ -22,7 +22,7 @@ from krea_pipe.report.failures import causes_of
 from krea_pipe.report.model import Report
 from krea_pipe.report.record import to_lines
 from krea_pipe.report.static_sheet import StaticSheet
-from krea_pipe.report.words import LOCAL_NOTE, explanation, facts_of, summary_sentence
+from krea_pipe.report.words import LOCAL_NOTE, facts_of, summary_sentence
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STATIC_STYLES = ("page.css", "plain.css")
@@ -36,7 +36,7 @@ _SCRIPTS = (
     *("data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
     *("reviewers.js", "decisions.js", "verdict.js", "deciding.js", "picks.js"),
     *("measure.js", "pivot.js", "arrange.js", "fit.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
-    *("axismenu.js", "stepper.js", "shelves.js", "filter.js", "tools.js"),
+    *("axismenu.js", "stepper.js", "shelves.js", "filter.js", "checks.js", "tools.js"),
     *("values.js", "ladder_chart.js", "ladders.js"),
     *(
         "wording.js",
@@ -100,8 +100,7 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
         sentence=summary_sentence(report),
         facts=facts_of(report),
         causes=causes,
-        problems=sum(len(cause.rows) for cause in causes),
-        explanation=explanation,
+        problems=len({row.id for cause in causes for row in cause.rows}),
         policy=policy(page.form),
         style=Markup(_style()),
         style_sheet=STYLE_NAME if page.form == "folder" else "",

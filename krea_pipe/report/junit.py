@@ -13,6 +13,7 @@ def render_junit(report: Report) -> str:
     """Render the report as XML: failed cells and undelivered files are failures, uncertain cells errors.
 
     Pending cells are skipped.
+    An image that does not pass a check with `fail: true` is a failure, too.
     """
     shard = f", shard {report.shard}" if report.shard else ""
     root = Element("testsuites", {"name": writable(f"{report.pipeline.name}{shard}"), **_counts(report.rows)})
@@ -26,7 +27,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, str]:
     cells = totals(rows)
     return {
         "tests": str(cells.total),
-        "failures": str(cells.failed + sum(row.lacks_files for row in rows)),
+        "failures": str(cells.failed + sum(map(_fails, rows)) + sum(row.lacks_files for row in rows)),
         "errors": str(cells.uncertain),
         "skipped": str(cells.pending),
         "time": f"{sum(row.timings.seconds or 0 for row in rows):.3f}",
@@ -68,13 +69,16 @@ def _add_properties(parent: Element, facts: dict[str, str]) -> None:
 def _add_case(suite: Element, class_name: str, row: Row) -> None:
     time = f"{row.timings.seconds or 0:.3f}"
     case = SubElement(suite, "testcase", {"classname": class_name, "name": writable(row.id), "time": time})
+    facts = {"status": "reused"} if row.status == "reused" else {}
+    facts |= {"adopted": "true"} if row.status == "succeeded" and row.adopted else {}
+    facts |= {"failed_checks": " ".join(one.name for one in row.failed_checks)}
+    if any(facts.values()):
+        _add_properties(case, facts)
+    if _fails(row):
+        _add_check_failure(case, row)
     match row.status:
         case "pending":
             SubElement(case, "skipped", {"message": writable(explanation(row))})
-        case "reused":
-            _add_properties(case, {"status": "reused"})
-        case "succeeded" if row.adopted:
-            _add_properties(case, {"adopted": "true"})
         case "failed" | "uncertain":
             _add_problem(case, "failure" if row.status == "failed" else "error", row)
     if row.lacks_files:
@@ -86,6 +90,19 @@ def _add_undelivered(case: Element, row: Row) -> None:
     lines = [f"{one.path}: {one.error}" for one in row.delivered if one.error]
     failure = SubElement(case, "failure", {"type": "not_delivered", "message": writable("; ".join(lines))})
     failure.text = writable("\n".join([*lines, f"key: {row.key}"]))
+
+
+def _fails(row: Row) -> bool:
+    """Whether the image of a cell does not pass a check that fails the run."""
+    return row.has_image and any(one.fail for one in row.failed_checks)
+
+
+def _add_check_failure(case: Element, row: Row) -> None:
+    found = [one for one in row.failed_checks if one.fail]
+    message = "; ".join(f"{one.name}: {one.message}" for one in found)
+    problem = SubElement(case, "failure", {"type": "check_failed", "message": writable(message)})
+    lines = [f"{one.name} ({one.measure}): {one.message}" for one in row.failed_checks]
+    problem.text = writable("\n".join([*lines, f"key: {row.key}", f"prompt: {row.prompt}"]))
 
 
 def _add_problem(case: Element, tag: str, row: Row) -> None:

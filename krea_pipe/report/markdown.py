@@ -8,7 +8,16 @@ from krea_pipe.core.json_data import writable
 from krea_pipe.pipeline.cell_ids import label_of
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import Report, Row, by_stage, costs, totals
-from krea_pipe.report.words import LOCAL_NOTE, STATUS_WORDS, explanation, facts_of, notices, summary_sentence
+from krea_pipe.report.words import (
+    LOCAL_NOTE,
+    STATUS_WORDS,
+    CheckView,
+    checks_of,
+    explanation,
+    facts_of,
+    notices,
+    summary_sentence,
+)
 
 _TURNED = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")  # would turn the text around them
 
@@ -84,6 +93,7 @@ def render_markdown(
     for section, share in (
         (_stages(report), 4),
         (_Section("Warnings", [], (f"- {code(one, 400)}" for one in report.warnings), len(report.warnings)), 8),
+        (_checks(report), 4),
         (_pictures(report, thumbnails, missing), 1),
         (_problems(report), 2),
         (_cells(report), 1),
@@ -151,6 +161,19 @@ def _attribute(text: str) -> str:
     """A text that stays within the quotes of an attribute, and of a cell of a table."""
     plain = " ".join(writable(text).split())
     return _ACTIVE.sub(lambda sign: f"&#{ord(sign[0])};", plain)
+
+
+def _checks(report: Report) -> _Section:
+    found = checks_of(report)
+    head = table_head("Check", "Limits", "Images", "Failed", "Fails the run") if found else []
+    lines = (_check_row(one) for one in found)
+    return _Section("Checks", head, lines, len(found))
+
+
+def _check_row(one: CheckView) -> str:
+    failed = f"**{len(one.failed):,}**" if one.failed else "0"
+    counts = (f"{len(one.checked):,}", failed, "yes" if one.check.fail else "")
+    return table_row(code(one.check.name), code(one.limits), *counts)
 
 
 def _problems(report: Report) -> _Section:

@@ -19,6 +19,7 @@ _WORST_FIRST = (
     ExitCode.LIMIT_REACHED,
     ExitCode.SOME_FAILED,
     ExitCode.NOT_AS_LOCKED,
+    ExitCode.CHECK_FAILED,
     ExitCode.WAITING,
     ExitCode.DONE,
 )

@@ -23,6 +23,24 @@ AxisScalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check says of an image: its value, and whether that is within the limits (None: it has no value).
+
+    With `fail`, an image that does not pass fails the run. `message` says why there is no value, what is wrong with it,
+    or what a command says of it.
+    """
+
+    name: str
+    measure: str
+    value: float | None
+    min: float | None
+    max: float | None
+    passed: bool | None
+    fail: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveredFile:
     """A file that a recipe makes from the image of a cell.
 
@@ -78,6 +96,17 @@ class Row:
     distance: float | None = None
     same: bool = False
     delivered: tuple[DeliveredFile, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+
+    @property
+    def has_image(self) -> bool:
+        """Whether there is an image of the cell, which was generated now or before."""
+        return self.status in ("succeeded", "reused") and self.sha256 is not None
+
+    @property
+    def failed_checks(self) -> tuple[CheckResult, ...]:
+        """The results of the checks that the image does not pass."""
+        return tuple(one for one in self.checks if one.passed is False)
 
     @property
     def lacks_files(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import FREE
 from krea_pipe.core.outcome import Attempt, Failure, FailureClass, Result, Timings, iso
 from krea_pipe.report.decisions import pipeline_file
 from krea_pipe.report.folder import PLANNED, RECORD, read_record, read_report, run_folders, space_of
@@ -270,7 +271,7 @@ class RunProgress:
             return set()
         if isinstance(state, Finished | Without) and not is_end:  # that was before
             state = Idle()
-        usd = (job and job.usd) or (post and post.usd) or "0"
+        usd = (job and job.usd) or (post and post.usd) or FREE
         return self._change_rows(line.key, _RequestChange(state, line.t, line.run, None if is_counted else usd))
 
     def _change_rows(self, key: str, change: _RequestChange) -> set[int]:

@@ -11,13 +11,14 @@ from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin
 
 from krea_pipe.core.errors import Problem, StateError
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import DIGEST
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.model import (
     REPORT_SCHEMA,
     Attempt,
     AxisView,
     CellTotals,
+    CheckResult,
     CostTotals,
     DeliveredFile,
     Failure,
@@ -63,11 +64,7 @@ def json_default(value: object) -> object:
     if kind in _PLAIN:
         return data
     if isinstance(value, Row):
-        for name in OF_PAIRS if value.pair is None else ():
-            del data[name]
-        if not value.delivered:
-            del data["delivered"]
-        return data
+        return _row_data(value, data)
     if isinstance(value, AxisView):
         return {**data, "values": [{"value": one, "label": label} for one, label in value.values]}
     if isinstance(value, Failure):
@@ -78,6 +75,19 @@ def json_default(value: object) -> object:
         data = {name: one for name, one in data.items() if one or name not in OPTIONAL}
         totals = {"totals" if name == "cells" else name: one for name, one in data.items()}
         return {"schema": REPORT_SCHEMA, **totals, "cells": rows}
+    return data
+
+
+def _row_data(value: Row, data: dict[str, object]) -> dict[str, object]:
+    """The data of a row without what it has nothing of."""
+    for name in OF_PAIRS if value.pair is None else ():
+        del data[name]
+    if value.checks:  # here, because a call from the encoder for each of them takes longer
+        data["checks"] = [dict(zip(_CHECK_FIELDS, _VALUES[CheckResult](one), strict=True)) for one in value.checks]
+    else:
+        del data["checks"]
+    if not value.delivered:
+        del data["delivered"]
     return data
 
 
@@ -133,10 +143,11 @@ def _reader(kind: object) -> Callable[[Any], object] | None:
 
 
 _KINDS: tuple[type, ...] = (
-    *(Report, Row, DeliveredFile, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
+    *(Report, Row, CheckResult, DeliveredFile, Attempt, Timings, Failure, StageView, AxisView, ReferenceView),
     *(PipelineView, GitState, TargetView, CellTotals, CostTotals, ReportLayout),
 )
 _READERS = {kind: {one.name: _reader(one.type) for one in fields(kind)} for kind in _KINDS}
+_CHECK_FIELDS = tuple(_READERS[CheckResult])
 _PLAIN = {kind for kind, readers in _READERS.items() if not any(readers.values())}
 _VALUES = {kind: attrgetter(*names) for kind, names in _READERS.items()}
 _REQUIRED = {
@@ -159,6 +170,10 @@ def _checked(report: Report) -> Report:
         sizes = [one for one in (row.width, row.height, row.template, *sides) if one is not None]
         if not all(isinstance(one, int) for one in sizes) or row.status not in _STATUSES:
             raise ValueError(f"in the cell {row.id}")
+        texts += [text for one in row.checks for text in (one.name, one.measure, one.message)]
+        values = [value for one in row.checks for value in (one.value, one.min, one.max) if value is not None]
+        if not all(isinstance(one, (int, float)) for one in values):
+            raise ValueError(f"a check of the cell {row.id} has no number")
         if row.template is not None and not 0 <= row.template < len(report.templates):
             raise ValueError(f"no template {row.template} for the cell {row.id}")
     digests = [*(row.sha256 for row in report.rows), *(one.sha256 for row in report.rows for one in row.delivered)]

@@ -30,5 +30,11 @@ def row_filter(selection: Selection, stages: Collection[str], rows: Collection[R
     Raises:
         UsageError: the selection names what neither the stages nor the rows have.
     """
-    selection.check_names(stages, {name for row in rows for name in row.axes}, get_args(Status))
-    return lambda row: selection.takes(row_subject(row.id, row.stage, dict(row.axes), row.status))
+    checks = {one.name for row in rows for one in row.checks}
+    selection.check_names(stages, {name for row in rows for name in row.axes}, get_args(Status), checks)
+
+    def takes(row: Row) -> bool:
+        failed = tuple(one.name for one in row.failed_checks)
+        return selection.takes(row_subject(row.id, row.stage, dict(row.axes), row.status, failed))
+
+    return takes

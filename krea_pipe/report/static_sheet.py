@@ -65,7 +65,9 @@ class StaticSheet:
         reason = f' <span class="why">{escape(why)}</span>' if why and row.status != "succeeded" else ""
         said = self._said.get(row.stage, {}).get(row.id, "")
         decision = f' <span class="said">{escape(said)}</span>' if said else ""
-        status = f'<span class="word">{word}</span>{decision}{reason}'
+        failed = ", ".join(one.name for one in row.failed_checks)
+        checks = f' <span class="why">fails {escape(failed)}</span>' if failed else ""
+        status = f'<span class="word">{word}</span>{decision}{reason}{checks}'
         caption = f"<figcaption><b>{escape(self._name(row))}</b> {status}</figcaption>"
         size = _shape(row.width, row.height)
         image = self._image(row.sha256, escape(row.prompt), size) if row.sha256 else ""

@@ -1,12 +1,17 @@
 """Texts that all forms of a report share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 
+from krea_pipe.core.measures import number_text
 from krea_pipe.pipeline.pricing import usd
-from krea_pipe.report.model import Report, Row
+from krea_pipe.report.model import CheckResult, Report, Row
 
 LOCAL_NOTE = "nothing was sent to Krea or charged"
+_MOST_NAMED = 10
+"""Cells that are named of those that fail a check."""
 STATUS_WORDS = {
     "succeeded": "rendered",
     "reused": "reused",
@@ -102,16 +107,72 @@ def notices(report: Report, show: Callable[[str], str] = str, most: int | None =
     Returns:
         A sentence for each, without a full stop.
     """
+    few = _MOST_NAMED if most is None else most  # a check may be failed by thousands
+    found = [f"{one.sentence(show)}: {_named(one.failed, show, few)}" for one in checks_of(report) if one.failed]
+    adopted = {*adopted_cells(report)}
     kinds = {
-        "Adopted after a lost answer; check that they show what was requested": adopted_cells(report),
-        "Not all files of their recipes are delivered": [row.id for row in report.rows if row.lacks_files],
+        "Adopted after a lost answer; check that they show what was requested": [
+            row for row in report.rows if row.id in adopted
+        ],
+        "Not all files of their recipes are delivered": [row for row in report.rows if row.lacks_files],
     }
-    return [f"{said}: {_named(cells, show, most)}" for said, cells in kinds.items() if cells]
+    return found + [f"{said}: {_named(rows, show, most)}" for said, rows in kinds.items() if rows]
 
 
-def _named(cells: list[str], show: Callable[[str], str], most: int | None) -> str:
-    named = ", ".join(show(name) for name in cells[:most])
-    return named + (f" and {len(cells) - most:,} more" if most is not None and len(cells) > most else "")
+def _named(rows: Sequence[Row], show: Callable[[str], str], most: int | None) -> str:
+    named = ", ".join(show(row.id) for row in rows[:most])
+    return f"{named} and {len(rows) - most:,} more" if most is not None and len(rows) > most else named
+
+
+_CHECK = attrgetter("name", "measure", "min", "max", "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckView:
+    """A check over a whole report: its name and limits, the rows with a result, and those that do not pass."""
+
+    check: CheckResult
+    checked: tuple[Row, ...]
+    failed: tuple[Row, ...]
+
+    @property
+    def limits(self) -> str:
+        """What is measured, and within which limits."""
+        low, high = self.check.min, self.check.max
+        if low is not None and high is not None:
+            return f"{self.check.measure} from {number_text(low)} to {number_text(high)}"
+        bounds = [f"at least {number_text(low)}"] if low is not None else []
+        bounds += [f"at most {number_text(high)}"] if high is not None else []
+        return " ".join([self.check.measure, *bounds])
+
+    def sentence(self, show: Callable[[str], str] = str) -> str:
+        """How many images do not pass."""
+        count, total = len(self.failed), len(self.checked)
+        verb = "fails" if count == 1 else "fail"
+        limits = "" if self.limits == self.check.name else f" ({self.limits})"
+        return (
+            f"{count} of {total} {'image' if total == 1 else 'images'} {verb} the check {show(self.check.name)}{limits}"
+        )
+
+
+def checks_of(report: Report) -> list[CheckView]:
+    """The checks of a report in the order of the file; two of one name are different checks.
+
+    Args:
+        report: the report.
+    """
+    found: dict[tuple[object, ...], list[tuple[CheckResult, Row]]] = {}
+    for row in report.rows:
+        for one in row.checks:
+            found.setdefault(_CHECK(one), []).append((one, row))
+    return [
+        CheckView(
+            pairs[0][0],
+            tuple(row for _, row in pairs),
+            tuple(row for one, row in pairs if one.passed is False),
+        )
+        for pairs in found.values()
+    ]
 
 
 def _moment(text: str) -> str:

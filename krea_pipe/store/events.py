@@ -12,17 +12,24 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import FREE
 from krea_pipe.core.settings import origin_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A request at Krea: where it is sent to (`origin`, `account`), what it may cost (US dollars), and for what."""
+    """A request at Krea: where it is sent to (`origin`, `account`), what it may cost (US dollars), and for what.
+
+    `variant` is the variant of an image or the model of a training, and `person` who has sent it; both are "" in lines
+    of earlier versions, and `person` also where git does not know a name.
+    """
 
     origin: str = ""
     account: str = ""
-    usd: str = "0"
+    usd: str = FREE
     cell: str = ""
+    variant: str = ""
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The facts in the store about a set of cells, read in batches before anything is decided."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -115,6 +115,50 @@ def remember_cells(space: Space, keys: Mapping[str, str]) -> None:
     old = space.facts.read(names)
     changed = {cell_name(cell): {"key": key} for cell, key in keys.items() if old.get(cell_name(cell)) != {"key": key}}
     space.facts.write(cast("dict[str, dict[str, Json]]", changed))
+
+
+def remember_failed_checks(space: Space, cells: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+    """Keep which checks the image of each cell does not pass, so that a later selection can ask for them.
+
+    Args:
+        space: The name space of the target.
+        cells: The key of each cell's request and the names of these checks, by the cell's name.
+
+    Raises:
+        StateError: The cache cannot be read or written.
+    """
+    names = {_checked_name(cell): one for cell, one in cells.items()}
+    old = space.facts.read(names)
+    new: dict[str, dict[str, Json]] = {
+        name: {"key": key, "failed": list(failed)} for name, (key, failed) in names.items() if failed or name in old
+    }
+    space.facts.write({name: fact for name, fact in new.items() if old.get(name) != fact})
+
+
+def failed_checks(space: Space, keys: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The checks that the images of cells do not pass, as the last run found.
+
+    Args:
+        space: The name space of the target.
+        keys: The key of each cell's request, by the cell's name.
+
+    Returns:
+        The names of the checks by the cell's name, of cells that have the same request as then.
+
+    Raises:
+        StateError: The cache cannot be read.
+    """
+    facts = space.facts.read(_checked_name(cell) for cell in keys)
+    found: dict[str, tuple[str, ...]] = {}
+    for cell, key in keys.items():
+        fact = facts.get(_checked_name(cell), {})
+        if fact.get("key") == key and isinstance(names := fact.get("failed"), list) and names:
+            found[cell] = tuple(map(str, names))
+    return found
+
+
+def _checked_name(cell: str) -> str:
+    return f"checked:{cell}"
 
 
 def result_name(key: str) -> str:

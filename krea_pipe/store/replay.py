@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import FREE
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.settings import origin_of
 from krea_pipe.store.events import (
@@ -24,6 +25,7 @@ from krea_pipe.store.events import (
     JournalLine,
     Listed,
     Reported,
+    Sent,
     Submitted,
     Submitting,
     Unanswered,
@@ -44,8 +46,8 @@ class Post:
     someone stopped waiting for the answer, so that its job may be made late.
 
     `t` is when it was written down, by the clock of the machine. `known_since` and `newest` are those of
-    `store.events.Timed`. Of the jobs that no answer has named, Krea's list had
-    shown the first `listed` before the POST, and the first `listed_at_start` before the first POST of its run.
+    `store.events.Timed`. Of the jobs that no answer has named, Krea's list had shown the first `listed` before the
+    POST, and the first `listed_at_start` before the first POST of its run.
     """
 
     key: str
@@ -53,7 +55,9 @@ class Post:
     origin: str
     account: str = ""
     cell: str = ""
-    usd: str = "0"
+    usd: str = FREE
+    variant: str = ""
+    person: str = ""
     began: str = ""
     after: str = ""
     before: str = ""
@@ -73,8 +77,7 @@ class InFlight:
     `unfetched` names the last run that saw it as billed and without its image, `counted_by` the one in whose report its
     price is or will be, and `lack` says why it has none: the code of a failure. `unseen` says that Krea did not show it
     when asked, `adopted` that no answer named it: it was found in Krea's list. `was_stored` says that its image was
-    generated and paid before, and is read again because it is missing; it has the digest `sha256`, unless that is
-    empty.
+    generated and paid before, and is read again because it is missing; it has the digest `sha256`, unless it is empty.
     """
 
     job_id: str
@@ -82,7 +85,9 @@ class InFlight:
     account: str = ""
     run: str = ""
     cell: str = ""
-    usd: str = "0"
+    usd: str = FREE
+    variant: str = ""
+    person: str = ""
     created_at: str = ""
     t: str = ""
     unfetched: str = ""
@@ -233,7 +238,7 @@ class Replay:
             job_id=drawn.job_id,
             origin=drawn.origin,
             account=drawn.account,
-            usd=str(self.done.get(key, {}).get("cost_usd", "0")),
+            usd=str(self.done.get(key, {}).get("cost_usd", FREE)),
             created_at=drawn.created_at,
             adopted=drawn.adopted,
             was_stored=True,
@@ -394,15 +399,11 @@ class Replay:
 
     def _post(self, line: JournalLine, event: Submitting | Unanswered, sent: Post | None = None) -> Post:
         """The POST of a line; its list of jobs is that of when it was `sent`, and unknown without that."""
-        listed_at_start = self.listed_at_start.setdefault(line.run, len(self.listed))
         is_known = sent is not None or isinstance(event, Submitting)
         return Post(
-            key=line.key,
-            run=line.run,
-            origin=event.origin,
-            account=event.account,
-            cell=event.cell,
-            usd=event.usd,
+            line.key,
+            line.run,
+            *_sent(event),
             began=event.began,
             after=event.after,
             before=event.before if isinstance(event, Unanswered) else "",
@@ -412,7 +413,7 @@ class Replay:
             known_since=event.known_since if is_known else "",
             newest=event.newest if is_known else "",
             listed=len(self.listed) if sent is None else sent.listed,
-            listed_at_start=listed_at_start,
+            listed_at_start=self.listed_at_start.setdefault(line.run, len(self.listed)),
         )
 
     def _take_news(self, line: JournalLine, job: InFlight) -> None:
@@ -431,7 +432,7 @@ class Replay:
     def _take_job(self, line: JournalLine, event: Submitted | Adopted) -> None:
         post = self.open.pop(line.key, None)
         if self.jobs.setdefault(event.job_id, line.key) != line.key:  # written before jobs were held to one request
-            self.lost[line.key] = Post(line.key, line.run, event.origin, event.account, event.cell, event.usd)
+            self.lost[line.key] = Post(line.key, line.run, *_sent(event))
             return
         self.lost.pop(line.key, None)
         if isinstance(event, Submitted) and post is not None and post.is_exact:
@@ -444,6 +445,8 @@ class Replay:
             run=line.run,
             cell=event.cell,
             usd=event.usd,
+            variant=event.variant,
+            person=event.person,
             created_at=event.created_at,
             t=line.t,
             adopted=isinstance(event, Adopted),
@@ -454,7 +457,7 @@ class Replay:
         job = self.in_flight.pop(key)
         self.jobs.pop(job.job_id, None)
         self.disowned.add(job.job_id)
-        self.lost[key] = Post(key, job.run, job.origin, job.account, job.cell, job.usd, after=job.created_at)
+        self.lost[key] = Post(key, job.run, *_sent(job), after=job.created_at)
 
     def _take_failure(self, line: JournalLine, event: Failed) -> None:
         key, job = line.key, self.in_flight.get(line.key)
@@ -486,6 +489,10 @@ class Replay:
             self.drawn[key] = _drawn(job)
             if job.adopted:
                 self.adopted.add(key)
+
+
+def _sent(job: InFlight | Sent) -> tuple[str, str, str, str, str, str]:
+    return job.origin, job.account, job.cell, job.usd, job.variant, job.person
 
 
 def _drawn(job: InFlight) -> DrawnJob:

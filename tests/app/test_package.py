@@ -60,7 +60,7 @@ def test_a_plan_tells_the_price_and_needs_no_key(place, monkeypatch):
     monkeypatch.delenv("KREA_API_KEY")
     pipeline = krea_pipe.load(place.pipeline(["a", "b", "c"]))
     plan = krea_pipe.plan(pipeline, select=["w=a", "w=b"])
-    assert (plan.price, plan.counts) == (Decimal("0.060"), {"new": 2, "reuse": 0, "fetch": 0, "attach": 0, "hold": 0})
+    assert (plan.price, plan.counts) == (Decimal("0.06"), {"new": 2, "reuse": 0, "fetch": 0, "attach": 0, "hold": 0})
     assert [(step.cells[0].id, step.reason) for step in plan.steps] == [("p/a", "new"), ("p/b", "new")]
     assert place.krea.seen == []
     assert not place.home.exists()
@@ -94,7 +94,7 @@ def test_what_stands_over_a_file_is_said_in_python(place):
     over = {"variant": "large", "aspect_ratio": "16:9", "budget.usd": Decimal("0.07")}
     pipeline = krea_pipe.load("p.yaml", profile="few", sets=over, variables="words.yaml")
     (step,) = krea_pipe.plan(pipeline).steps
-    assert (step.request.prompt, step.request.variant, step.price) == ("other", "large", Decimal("0.060"))
+    assert (step.request.prompt, step.request.variant, step.price) == ("other", "large", Decimal("0.06"))
     assert step.request.fields()["aspect_ratio"] == "16:9"
     assert pipeline.loaded.pipeline.budget.usd == Decimal("0.07")
 

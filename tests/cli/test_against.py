@@ -92,7 +92,7 @@ def test_edits_that_change_no_request_are_free(repo):
     repo.edit(("refs/look.png", "pictures/look.png"))
     found = repo.against()
     assert set(of_kind(found, "moved")) | set(of_kind(found, "same")) == {row["id"] for row in found["cells"]}
-    assert found["totals"]["rendered"] == {"requests": 0, "usd": "0"}
+    assert found["totals"]["rendered"] == {"requests": 0, "usd": "0.00"}
     assert repo.project.run("plan", "p.yaml", "--against", "HEAD", "--check", env=NO_KEY).code == 0
 
 
@@ -102,10 +102,10 @@ def test_each_change_has_its_reason_and_its_price(repo):
     assert of_kind(found, "changed") == dict.fromkeys(["final/red", "final/blue"], "prompt changed")
     assert of_kind(found, "new") == dict.fromkeys(["draft/green/s1", "draft/green/s2"], "new")
     assert of_kind(found, "gone") == dict.fromkeys(["draft/blue/s1", "draft/blue/s2"], "left out")
-    assert found["totals"]["rendered"] == {"requests": 4, "usd": "0.190"}
+    assert found["totals"]["rendered"] == {"requests": 4, "usd": "0.19"}
     assert [(one["name"], one["rendered"]["usd"]) for one in found["stages"]] == [
-        ("draft", "0.070"),
-        ("final", "0.120"),
+        ("draft", "0.07"),
+        ("final", "0.12"),
     ]
     said = "Re-renders 4 of 6 images for $0.19: 2 changed, 2 new; 2 gone, 2 untouched."
     assert found["headline"] == said
@@ -123,7 +123,7 @@ def test_a_reference_that_changed_on_the_branch_is_named(repo):
     found = repo.against("main")
     assert set(of_kind(found, "changed").values()) == {"refs/look.png changed"}
     assert (found["totals"]["changed"], found["totals"]["same"]) == (4, 2)
-    assert repo.counts("main..main") == (0, 0, 0, 0, 6, "0")
+    assert repo.counts("main..main") == (0, 0, 0, 0, 6, "0.00")
 
 
 def test_a_damaged_reference_of_the_base_may_be_replaced(repo):
@@ -187,7 +187,7 @@ def test_a_request_that_several_cells_share_is_priced_once(repo):
     text = (repo.project.path / "p.yaml").read_text(encoding="utf-8")
     repo.project.write("p.yaml", text + text.splitlines()[-1].replace("final:", "again:") + "\n")
     found = repo.against()
-    assert found["totals"]["rendered"] == {"requests": 2, "usd": "0.120"}
+    assert found["totals"]["rendered"] == {"requests": 2, "usd": "0.12"}
     assert (found["totals"]["new"], found["totals"]["changed"]) == (2, 2)
     assert "(2 requests) for $0.12" in found["headline"]
 
@@ -196,7 +196,7 @@ def test_a_stage_or_a_file_under_another_name_costs_nothing(repo):
     repo.edit(("  draft:", "  sketch:"))
     found = repo.against()
     assert of_kind(found, "moved")["sketch/red/s1"] == "was draft/red/s1"
-    assert repo.counts() == (0, 0, 4, 0, 2, "0")
+    assert repo.counts() == (0, 0, 4, 0, 2, "0.00")
     repo.commit()
     repo.git("mv", "p.yaml", "q.yaml")
     found = repo.against(file="q.yaml")
@@ -212,10 +212,10 @@ def test_two_dots_compare_commits_and_three_leave_out_what_the_base_got_since(re
     repo.edit(("a {{ w }} lamp", "an old {{ w }} lamp"))
     repo.commit()
     repo.edit(("variant: large", "variant: medium"))
-    assert repo.counts("main..branch") == (0, 6, 0, 0, 0, "0.260")
-    assert repo.counts("main...branch") == (0, 2, 0, 0, 4, "0.120")
-    assert repo.counts("branch...") == (0, 6, 0, 0, 0, "0.200")
-    assert repo.counts("main..") == repo.counts("main") == (0, 2, 0, 0, 4, "0.060")
+    assert repo.counts("main..branch") == (0, 6, 0, 0, 0, "0.26")
+    assert repo.counts("main...branch") == (0, 2, 0, 0, 4, "0.12")
+    assert repo.counts("branch...") == (0, 6, 0, 0, 0, "0.20")
+    assert repo.counts("main..") == repo.counts("main") == (0, 2, 0, 0, 4, "0.06")
     found = repo.against("main...branch")
     assert (found["base"]["name"], found["base"]["commit"]) == ("main...branch", repo.git("rev-parse", "main~1"))
     assert found["head"] == {"name": "branch", "commit": repo.git("rev-parse", "branch")}
@@ -260,7 +260,7 @@ stages:
     assert of_kind(found, "gone") == {"b/x": "its stage waits for picks"}
     assert [one["stage"] for one in found["waiting"]] == ["b"]
     assert repo.project.run("plan", "sub/p.yaml", "--against", "HEAD", "--check", env=NO_KEY).code == 6
-    assert repo.counts("HEAD~1..HEAD", file="sub/p.yaml") == (1, 1, 0, 0, 1, "0.060")
+    assert repo.counts("HEAD~1..HEAD", file="sub/p.yaml") == (1, 1, 0, 0, 1, "0.06")
 
 
 def test_files_are_found_as_in_the_work_tree_through_links_and_odd_names(repo):
@@ -282,7 +282,7 @@ def test_files_are_found_as_in_the_work_tree_through_links_and_odd_names(repo):
     stages = "".join(line.format(number, one) for number, one in enumerate(patterns))
     repo.commit(**{"la*[1].yaml": f"version: 1\nstages:\n{stages}"})
     repo.commit()
-    assert repo.counts("HEAD", file="la*[1].yaml") == (0, 0, 0, 0, len(patterns), "0")
+    assert repo.counts("HEAD", file="la*[1].yaml") == (0, 0, 0, 0, len(patterns), "0.00")
     shutil.rmtree(repo.project.path / "art")
     (repo.project.path / "brand").unlink()
     found = repo.against("HEAD..HEAD", file="la*[1].yaml")
@@ -297,7 +297,7 @@ def test_untracked_files_are_no_part_of_the_base(repo):
 
 def test_profiles_and_set_hold_for_both_states(repo):
     repo.edit(("large {{ w }}", "huge {{ w }}"))
-    assert repo.counts("HEAD", "--set", "variant=medium-turbo")[5] == "0.030"
+    assert repo.counts("HEAD", "--set", "variant=medium-turbo")[5] == "0.03"
     repo.edit(("name: lamps\n", "name: lamps\nprofiles: {cheap: {defaults: {resolution: 1K}}}\n"))
     found = repo.against("HEAD", "--profile", "cheap")
     assert (found["totals"]["new"], "cheap" in found["base"]["problem"]["message"]) == (6, True)
@@ -312,7 +312,7 @@ def test_what_the_store_has_is_said_and_not_paid(repo):
     done = repo.plan("HEAD~1")
     assert "1 already stored, so a run would cost $0.06." in done.out
     found = repo.against("HEAD~1")["totals"]
-    assert (found["rendered"]["usd"], found["stored"]["usd"], found["unpaid"]["usd"]) == ("0.120", "0.060", "0.060")
+    assert (found["rendered"]["usd"], found["stored"]["usd"], found["unpaid"]["usd"]) == ("0.12", "0.06", "0.06")
     assert repo.project.run("plan", "p.yaml", "--against", "HEAD~1", "--check", env=NO_KEY).code == 3
     repo.edit(("w: [red, blue]}", "w: [red]}"))
     assert repo.project.run("plan", "p.yaml", "--against", "HEAD~1", "--check", env=NO_KEY).code == 0
@@ -365,7 +365,7 @@ def test_a_pointer_of_git_lfs_stands_for_its_image_in_a_plan_alone(repo):
     old, new = (picture(seed=seed, size=(600, 600)) for seed in "67")
     repo.commit(**{"refs/look.png": pointer_to(old)})
     repo.project.write("refs/look.png", old)  # as `git lfs pull` leaves it
-    assert repo.counts() == (0, 0, 0, 0, 6, "0")
+    assert repo.counts() == (0, 0, 0, 0, 6, "0.00")
     repo.commit(**{"refs/look.png": pointer_to(new)})
     found = repo.against("HEAD~1")
     assert set(of_kind(found, "changed").values()) == {"refs/look.png changed"}
@@ -386,7 +386,7 @@ def test_a_table_in_git_lfs_is_read_from_where_git_lfs_keeps_it(repo):
     assert "so everything counts as new" in repo.plan(file="t.yaml").out
     digest = hashlib.sha256(table).hexdigest()
     repo.project.write(f".git/lfs/objects/{digest[:2]}/{digest[2:4]}/{digest}", table)
-    assert repo.counts(file="t.yaml") == (0, 0, 0, 0, 1, "0")
+    assert repo.counts(file="t.yaml") == (0, 0, 0, 0, 1, "0.00")
 
 
 @pytest.mark.parametrize(
@@ -520,7 +520,7 @@ def test_a_used_file_is_that_of_the_commit(repo):
     repo.commit(**{"brand/b.yaml": brand, "pipes/p.yaml": pipeline})
     repo.commit(**{"brand/b.yaml": brand.replace("red", "blue")})
     assert of_kind(repo.against("HEAD~1", file="pipes/p.yaml"), "changed") == {"p": "prompt changed"}
-    assert repo.counts("HEAD", file="pipes/p.yaml") == (0, 0, 0, 0, 1, "0")
+    assert repo.counts("HEAD", file="pipes/p.yaml") == (0, 0, 0, 0, 1, "0.00")
     repo.git("mv", "brand", "house")
     repo.edit(("../brand/", "../house/"), file="pipes/p.yaml")
-    assert repo.counts("HEAD", file="pipes/p.yaml") == (0, 0, 0, 0, 1, "0")
+    assert repo.counts("HEAD", file="pipes/p.yaml") == (0, 0, 0, 0, 1, "0.00")

@@ -29,7 +29,7 @@ def test_stored_images_are_listed_newest_first_with_what_they_stand_for(project)
     assert text[1].endswith(image["key"][:12])
     blob.unlink()
     assert len(project.run("cache", "ls", "--json").json["images"]) == 2
-    assert {one["cost_usd"] for one in project.run("cache", "ls", "--local", "--json").json["images"]} == {"0"}
+    assert {one["cost_usd"] for one in project.run("cache", "ls", "--local", "--json").json["images"]} == {"0.00"}
 
 
 def test_a_long_list_is_cut_unless_all_is_wanted(project):
@@ -46,7 +46,7 @@ def test_results_that_the_journal_alone_knows_are_listed_too(project):
     project.run("run", "p.yaml")
     shutil.rmtree(project.space / "facts")
     [image] = project.run("cache", "ls", "--json").json["images"]
-    assert (image["cells"], image["variant"], image["cost_usd"]) == ([], "", "0.030")
+    assert (image["cells"], image["variant"], image["cost_usd"]) == ([], "", "0.03")
 
 
 def test_each_name_space_is_summed_up(project):
@@ -56,7 +56,7 @@ def test_each_name_space_is_summed_up(project):
     project.run("run", "p.yaml", "--local")
     found = {one["space"]: one for one in project.run("cache", "stats", "--json").json["spaces"]}
     assert (found["loopback"]["images"], Decimal(found["loopback"]["cost_usd"])) == (2, Decimal("0.06"))
-    assert (found["local"]["images"], found["local"]["runs"], found["local"]["cost_usd"]) == (2, 1, "0")
+    assert (found["local"]["images"], found["local"]["runs"], found["local"]["cost_usd"]) == (2, 1, "0.00")
     assert found["loopback"]["blobs_bytes"] == sum(blob.stat().st_size for blob in project.blobs())
     assert found["loopback"]["journal_bytes"] == (project.space / "journal.jsonl").stat().st_size
     (project.home / ".gitignore").unlink()

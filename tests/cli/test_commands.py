@@ -72,7 +72,7 @@ def test_what_can_not_be_followed_is_refused_with_a_hint(project, words):
 def test_no_command_is_a_question(project):
     done = project.run()
     assert (done.code, done.err) == (0, "")
-    assert "Commands:" in done.out
+    assert "Generate images:" in done.out
 
 
 def test_init_starts_a_project_that_runs(project):

@@ -259,7 +259,7 @@ def test_a_table_lists_the_images_with_decision_and_price_also_if_an_earlier_run
         "seed": "1",
         "job_id": row["job_id"],
         "sha256": row["sha256"],
-        "price_usd": "0.060",
+        "price_usd": "0.06",
     }
     assert (second["name"], second["stars"], second["by"]) == ("oak-s2.png", "4", "Ada, Ben")
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import REPORT_SCHEMA
+from command_line import schema_of
 
 LAMP = 'version: 1\nname: lamp\nprompt: "{prompt}"\nbudget: {{usd: 9}}\nmatrix: {{w: {words}}}\n'
 
@@ -27,7 +27,7 @@ def compare(project, *words):
     done = project.run("diff", *words, "--json")
     assert done.code == 0, done.text
     report = json.loads(Path(project.path, done.json["report"]).read_text(encoding="utf-8"))
-    REPORT_SCHEMA.validate(report)
+    schema_of("run-report").validate(report)
     return done.json, report
 
 

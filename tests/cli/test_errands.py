@@ -50,8 +50,8 @@ def test_status_lists_what_a_killed_run_left_and_cancel_cancels_it(project, krea
     start_and_kill(project, 2)
     listed = project.run("status", "--json").json["in_flight"]
     assert [(one["state"], one["cell"], one["usd"]) for one in listed] == [
-        ("in flight", "p/p/a", "0.030"),
-        ("in flight", "p/p/b", "0.030"),
+        ("in flight", "p/p/a", "0.03"),
+        ("in flight", "p/p/b", "0.03"),
     ]
     assert all(one["job_id"] in project.run("status").out for one in listed)
     done = project.run("cancel", "p/p/a", "--json")

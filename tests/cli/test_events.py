@@ -107,7 +107,7 @@ def test_every_step_of_a_run_is_told_in_its_order(project, krea):
     assert (events[0]["event"], events[-1]["event"]) == ("run_started", "run_ended")
     assert {event["run"] for event in events} == {done.json["run_id"]}
     assert events[0]["plan"] == {"reuse": 0, "fetch": 0, "attach": 0, "submit": 6, "hold": 0}
-    assert (Decimal(events[0]["usd"]), events[0]["cap_usd"], events[0]["uploads"]) == (6 * krea_price(done), "5", 1)
+    assert (Decimal(events[0]["usd"]), events[0]["cap_usd"], events[0]["uploads"]) == (6 * krea_price(done), "5.00", 1)
     check_sums(done, events)
 
 
@@ -183,7 +183,7 @@ def test_a_run_with_nothing_to_do_is_told_as_well(project):
     before = len(events_of(project))
     run(project, "--local")
     start, end = events_of(project)[before:]
-    assert (start["event"], start["plan"]["reuse"], start["usd"]) == ("run_started", 1, "0")
+    assert (start["event"], start["plan"]["reuse"], start["usd"]) == ("run_started", 1, "0.00")
     assert (end["event"], end["exit_code"], end["cells"]["reused"]) == ("run_ended", 0, 1)
 
 

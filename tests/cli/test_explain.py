@@ -234,7 +234,7 @@ def test_what_changed_since_it_was_drawn(project):
     assert changed["last"]["key"] == before["key"]["sha256"]
     assert changed["last"]["job_id"] == drawn["last"]["job_id"]
     assert explained(project, "p/a", "--local")["last"] is None
-    assert explained(project, "p/a", "--local")["price_usd"] == "0"
+    assert explained(project, "p/a", "--local")["price_usd"] == "0.00"
 
 
 def test_a_cell_that_shares_its_request_says_so(project):

@@ -118,7 +118,7 @@ def test_a_pack_holds_the_picked_originals_under_their_names_with_all_that_is_kn
         "note": "keep the droplets",
         "job_id": row["job_id"],
         "key": row["key"],
-        "cost_usd": "0",
+        "cost_usd": "0.00",
         "sha256": row["sha256"],
         "bytes": len(files["images/slate-s1.png"]),
         "axes": {"surface": {"value": "slate", "label": "slate"}, "seed": {"value": 1, "label": "1"}},

@@ -36,7 +36,7 @@ def results(project):
 
 
 def lock_line(key="0" * 64, sha256="0" * 64, **more):
-    rest = {"seed": None, "variant": "medium", "price_usd": "0.030", "job_id": ""}
+    rest = {"seed": None, "variant": "medium", "price_usd": "0.03", "job_id": ""}
     return json.dumps({"id": "main/x", "key": key, "sha256": sha256, **rest, **more}) + "\n"
 
 
@@ -355,7 +355,7 @@ def test_a_lock_of_another_name_and_place_protects_its_images(project, tmp_path_
     lock = tmp_path_factory.mktemp("elsewhere") / "mine.lock.jsonl"
     assert project.run("run", "p.yaml", "--lock", "mine.jsonl").code == 2
     assert project.run("run", "p.yaml", "--lock", lock).code == 0
-    assert gc(project, "--keep", "0d", "--delete")["redraw_usd"] == "0"
+    assert gc(project, "--keep", "0d", "--delete")["redraw_usd"] == "0.00"
     assert project.plan()["a"] == ("reuse", "cached")
 
 
@@ -383,4 +383,4 @@ def test_names_of_branches_and_files_of_others_do_not_stop_it(project):
     git(project, "commit", "-qm", "one")
     git(project, "update-ref", "refs/heads/a\u3000b", "HEAD")
     git(project, "update-ref", "refs/heads/a\u2028b", "HEAD")
-    assert gc(project, "--keep", "0d")["redraw_usd"] == "0"
+    assert gc(project, "--keep", "0d")["redraw_usd"] == "0.00"

@@ -130,7 +130,7 @@ def test_runs_that_end_badly_are_told_too(project, krea, receiver):
         "krea-pipe p: not run, over_budget (exit code 5).",
         "krea-pipe p: not run, no_key (exit code 4).",
         "krea-pipe p: not run, unknown_key (exit code 2).",
-        "krea-pipe p: refused by Krea. 2 images: 1 rendered, 1 pending. $0.03 spent of $5.00.",
+        "krea-pipe p: refused. 2 images: 1 rendered, 1 pending. $0.03 spent of $5.00.",
         "krea-pipe p: ended with failures. 2 images: 1 reused, 1 failed. $0.00 spent of $5.00, $0.03 saved.",
     ]
     assert [body["run"]["exit_code"] for body in receiver.seen] == [5, 4, 2, 4, 1, 5]

@@ -66,15 +66,15 @@ def test_the_json_has_exact_prices_and_totals(project):
     )
     plan = project.run("plan", "p.yaml", "--json", env={"KREA_API_KEY": None}).json
     assert plan["schema"] == "krea-pipe/plan@1"
-    assert sorted({cell["price_usd"] for cell in plan["cells"]}) == ["0.015", "0.030", "0.060"]
-    assert plan["totals"]["new"] == {"requests": 6, "usd": "0.210"}
-    assert plan["totals"]["reuse"] == {"requests": 0, "usd": "0"}
+    assert sorted({cell["price_usd"] for cell in plan["cells"]}) == ["0.015", "0.03", "0.06"]
+    assert plan["totals"]["new"] == {"requests": 6, "usd": "0.21"}
+    assert plan["totals"]["reuse"] == {"requests": 0, "usd": "0.00"}
     assert plan["has_work"] is True
     assert plan["cap_usd"] == "0.0000001"
     assert plan["warnings"] == []
     assert {stage["name"] for stage in plan["stages"]} == {"p"}
     free = project.run("plan", "p.yaml", "--local", "--json").json
-    assert free["totals"]["new"]["usd"] == "0"
+    assert free["totals"]["new"]["usd"] == "0.00"
 
 
 def test_people_see_the_sum_and_the_cap(project):

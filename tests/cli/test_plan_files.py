@@ -33,7 +33,7 @@ def refused(project, *words, code="plan_changed"):
 def test_a_plan_is_carried_out_once(project):
     project.pipeline(["fox", "owl"])
     plan = planned(project)
-    assert (plan["price_usd"], len(plan["sends"])) == ("0.060", 2)
+    assert (plan["price_usd"], len(plan["sends"])) == ("0.06", 2)
     assert project.krea.seen == []
     assert applied(project).counts == (2, 0, 0)
     assert applied(project).counts == (0, 0, 2)
@@ -120,8 +120,8 @@ def test_what_is_read_from_krea_is_sent_only_when_the_plan_file_says_that_it_may
         shutil.rmtree(project.home, ignore_errors=True)
         shutil.rmtree(project.path / "out", ignore_errors=True)
     forget(krea, "fox", "owl")
-    for plan, most in ((plans["reused"], "0"), (plans["read"], "0.060")):
-        assert (plan["price_usd"], plan["at_most_usd"], plan["sends"]) == ("0", most, {})
+    for plan, most in ((plans["reused"], "0.00"), (plans["read"], "0.06")):
+        assert (plan["price_usd"], plan["at_most_usd"], plan["sends"]) == ("0.00", most, {})
     (project.path / "plan.json").write_text(json.dumps(plans["reused"]))
     done = applied(project, code=1)
     assert {row["error"]["code"] for row in done.rows.values()} == {"not_planned"}
@@ -189,7 +189,7 @@ def test_a_request_that_got_dearer_is_not_sent(project):
     project.pipeline(["fox"])
     planned(project)
     file = project.path / "plan.json"
-    file.write_text(file.read_text().replace('"price_usd": "0.030"', '"price_usd": "0.010"'))
+    file.write_text(file.read_text().replace('"price_usd": "0.03"', '"price_usd": "0.01"'))
     assert "now costs $0.03" in refused(project)
 
 
@@ -199,7 +199,7 @@ def test_a_request_that_got_dearer_is_not_sent(project):
         lambda text: text[: len(text) // 2],
         lambda text: text.replace("@1", "@9"),
         lambda text: text.replace('"cells"', '"cell"'),
-        lambda text: text.replace('"0.030"', "NaN"),
+        lambda text: text.replace('"0.03"', "NaN"),
         lambda text: text.replace('"max_cells": 100000', '"max_cells": -1'),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_held_request_is_in_the_plan_because_the_run_may_send_it(project, krea
     krea.answer("POST", "/generate/", 502)
     assert project.run("run", "p.yaml").code == 1
     plan = planned(project)
-    assert plan["price_usd"] == "0.030"
+    assert plan["price_usd"] == "0.03"
     file = project.path / "plan.json"
     text = file.read_text()
     file.write_text(json.dumps({**plan, "sends": {}}))

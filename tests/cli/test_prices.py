@@ -54,7 +54,7 @@ def test_the_built_in_prices_are_listed_with_their_day(project):
         "field": "variant",
         "value": "medium",
         "class": "text",
-        "usd": "0.030",
+        "usd": "0.03",
         "at": None,
     }
     assert len(found) == 9
@@ -77,7 +77,7 @@ def test_the_user_s_own_settings_override_a_price_everywhere(project, krea):
     assert [found[one]["usd"] for one in (("medium", "moodboard"), ("large", "text"), ("large", "moodboard"))] == [
         "0.05",
         "0.01",
-        "0.070",
+        "0.07",
     ]
     assert found["large", "text"]["at"] == {"file": str(file), "line": 3, "column": 17}
     plan = project.run("plan", "p.yaml", "--json").json
@@ -105,9 +105,9 @@ def test_xdg_config_home_names_the_folder_of_settings(project):
     project.write("etc/krea-pipe/settings.yaml", "prices: {medium: 0.5}\n")
     project.write(SETTINGS, "prices: {medium: 0.4}\n")
     found = prices(project, env={"XDG_CONFIG_HOME": str(project.path / "etc")})
-    assert found["medium", "text"]["usd"] == "0.5"
-    assert prices(project, env={"XDG_CONFIG_HOME": "etc"})["medium", "text"]["usd"] == "0.4"
-    assert prices(project, env={"HOME": None})["medium", "text"]["usd"] == "0.030"
+    assert found["medium", "text"]["usd"] == "0.50"
+    assert prices(project, env={"XDG_CONFIG_HOME": "etc"})["medium", "text"]["usd"] == "0.40"
+    assert prices(project, env={"HOME": None})["medium", "text"]["usd"] == "0.03"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_comparison_has_the_prices_of_the_head(project):
     git("commit", "-qm", "one")
     project.pipeline(["a", "b"], more="prices: {medium: 0.5}")
     done = project.run("plan", "p.yaml", "--against", "HEAD", "--json")
-    assert done.json["totals"]["unpaid"]["usd"] == "0.5", done.out
+    assert done.json["totals"]["unpaid"]["usd"] == "0.50", done.out
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
@@ -213,7 +213,7 @@ def test_differences_are_named_one_a_line_and_end_with_8(project):
     assert said.json["check"]["differences"][0] == {
         "variant": "medium",
         "tier": "from text alone",
-        "here_usd": "0.030",
+        "here_usd": "0.03",
         "document_usd": "0.031",
     }
     project.write(SETTINGS, "prices: {medium: {text: 0.031}}\n")
@@ -283,9 +283,9 @@ def test_an_unknown_value_is_sent_as_written_at_the_price_that_is_given(project,
 
     krea.rule("POST", "/generate/", draw)
     planned = project.run("plan", "p.yaml", "--json").json
-    assert [cell["price_usd"] for cell in planned["cells"]] == ["0.030", "0.030", "0.1", "0.1"]
+    assert [cell["price_usd"] for cell in planned["cells"]] == ["0.03", "0.03", "0.10", "0.10"]
     done = project.run("run", "p.yaml", "--json")
-    assert (done.code, done.report["totals"]["cost"]["spent_usd"]) == (0, "0.260"), done.text
+    assert (done.code, done.report["totals"]["cost"]["spent_usd"]) == (0, "0.26"), done.text
     sent = sorted((post.path.rpartition("/")[2], post.json["aspect_ratio"]) for post in krea.posts)
     assert sent == [("medium", "1:1"), ("medium", "5:4"), ("xl", "1:1"), ("xl", "5:4")]
 
@@ -356,7 +356,7 @@ def test_the_higher_price_counts_and_a_known_value_is_a_warning(project):
         "matrix: {variant: [medium, large], resolution: [1K, 2K]}\n",
     )
     done = project.run("plan", "p.yaml", "--json")
-    assert [cell["price_usd"] for cell in done.json["cells"]] == ["0.030", "0.05", "0.3", "0.3"]
+    assert [cell["price_usd"] for cell in done.json["cells"]] == ["0.03", "0.05", "0.30", "0.30"]
     assert [(one["code"], one["at"]["line"]) for one in done.json["warnings"]] == [("known_value", 3)]
 
 

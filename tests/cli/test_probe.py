@@ -101,7 +101,7 @@ def test_it_spends_what_it_says_through_the_journal(project, account):
     made = [post for post in account.posts if "prompt" in post.json]
     assert {post.path for post in account.posts} == {"/generate/image/krea/krea-2/medium-turbo"}
     assert (len(made), len(project.events("submitted"))) == (5, 5)
-    assert report["images"]["spent_usd"] == "0.060"
+    assert report["images"]["spent_usd"] == "0.06"
     assert sum(bill.amount for bill in account.world.bills) <= 5 * account.world.bills[0].amount
     again, _ = probed(project)
     assert len(project.events("submitted")) == 10
@@ -173,7 +173,7 @@ def test_a_list_that_never_shows_the_jobs(project, account, monkeypatch):
     change_list(account, lambda data, _: {**data, "items": []})
     report, values = probed(project)
     assert (values.order, values.lag_seconds, values.settle_seconds) == ("unknown", None, 120.0)
-    assert report["images"]["spent_usd"] == "0.060"
+    assert report["images"]["spent_usd"] == "0.06"
 
 
 def test_jobs_of_one_time_that_a_strict_cursor_loses(project, account):
@@ -284,7 +284,7 @@ def test_what_was_paid_is_reported_when_the_list_fails_afterwards(project, accou
 
     account.rule("GET", "/jobs", act)
     report, values = probed(project)
-    assert (values.cursor, report["images"]["spent_usd"]) == ("unknown", "0.060")
+    assert (values.cursor, report["images"]["spent_usd"]) == ("unknown", "0.06")
 
 
 def test_a_wrong_request_that_is_taken_is_cancelled_at_once(project, account):
@@ -398,7 +398,7 @@ def test_a_refused_key_ends_with_4(project, krea):
 def test_without_credit_there_is_a_report_and_no_values(project, krea):
     krea.answer("POST", "/generate/", 402, {"message": "Insufficient balance"})
     report = doctor(project, code=ExitCode.REFUSED)
-    assert (report["images"]["spent_usd"], report["values_file"]) == ("0", None)
+    assert (report["images"]["spent_usd"], report["values_file"]) == ("0.00", None)
     assert read_probe(project.home) is None
     assert "no values were saved" in project.run("doctor", "--probe", "--max-cost", "0.10").out
 

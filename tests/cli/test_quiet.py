@@ -73,7 +73,7 @@ def test_every_line_of_a_json_log_is_an_object_and_stdout_stays_as_it_is(project
     progress = {line["status"]: line for line in lines if line["event"] == "progress"}
     assert {status: line["code"] for status, line in progress.items()} == {"succeeded": None, "failed": "rejected"}
     last = max(progress.values(), key=lambda line: line["done"])
-    assert (last["done"], last["total"], last["failed"], last["spent_usd"]) == (2, 2, 1, "0.030")
+    assert (last["done"], last["total"], last["failed"], last["spent_usd"]) == (2, 2, 1, "0.03")
     assert (lines[-1]["cell"], lines[-1]["code"]) == ("p/bad", "rejected")
 
 

@@ -420,7 +420,8 @@ def test_recipes_may_come_from_a_used_file(project):
         "p.yaml", f"version: 1\nbudget: {{usd: 5}}\nuse: brand.yaml\ndeliver: {{web: {{format: avif}}}}\n{stages}"
     )
     assert [one["format"] for one in delivered(run(project))] == ["avif"]
-    project.pipeline(["a"], more="use: brand.yaml\ndeliver: [web]")
-    (problem,) = project.run("validate", "p.yaml", "--json").json["files"][0]["problems"]
-    assert (problem["code"], problem["at"]["line"]) == ("recipes_in_use", 5)
-    assert "below `stages:`" in problem["hint"]
+    project.pipeline(["a"], more="budget: {usd: 5}\nuse: brand.yaml\ndeliver: [web]")
+    assert [one["format"] for one in delivered(run(project))] == ["webp"]
+    stages = "stages:\n  one: {prompt: lamp, deliver: []}\n  two: {prompt: vase}\n"
+    project.write("p.yaml", f"version: 1\nbudget: {{usd: 5}}\nuse: brand.yaml\ndefaults: {{deliver: [og]}}\n{stages}")
+    assert [one["format"] for one in delivered(run(project))] == ["png"]

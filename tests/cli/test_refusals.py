@@ -213,11 +213,16 @@ def test_a_lost_answer_without_a_trace_is_held_counted_and_never_sent_again_unas
     words = lose_answers(krea)
     project.pipeline([*words, "good"])
     done = project.run("run", "p.yaml", "--json")
-    usd = str(len(words) * Decimal("0.030"))
+    usd = str(len(words) * Decimal("0.03"))
     assert done.code == 1
     assert done.json["cells"]["uncertain"] == len(words)
     assert {rows(done)[word]["error"]["code"] for word in words} == {"answer_lost"}
-    assert done.json["cost"] == {"spent_usd": "0.030", "saved_usd": "0", "uncertain_usd": usd, "in_flight_usd": "0"}
+    assert done.json["cost"] == {
+        "spent_usd": "0.03",
+        "saved_usd": "0.00",
+        "uncertain_usd": usd,
+        "in_flight_usd": "0.00",
+    }
     assert krea.billed_prompts() == ["cut", "good"]
     krea.rules.clear()
     krea.single_reads()
@@ -225,7 +230,7 @@ def test_a_lost_answer_without_a_trace_is_held_counted_and_never_sent_again_unas
     assert (plan.code, plan.json["totals"]["hold"]) == (3, {"requests": len(words), "usd": usd})
     assert "possibly billed" in project.run("plan", "p.yaml").out
     held = project.run("run", "p.yaml", "--json")
-    assert (held.code, held.json["cost"]["uncertain_usd"], held.json["cost"]["spent_usd"]) == (1, usd, "0")
+    assert (held.code, held.json["cost"]["uncertain_usd"], held.json["cost"]["spent_usd"]) == (1, usd, "0.00")
     assert "--uncertain resubmit" in rows(held)["cut"]["error"]["message"]
     assert len(krea.posts) == len(words) + 1
     project.pipeline([*words, "good", "one more"], more=f"budget: {{usd: {usd}}}")

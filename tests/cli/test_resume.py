@@ -105,7 +105,7 @@ def test_an_interrupted_run_cancels_what_waits_reports_and_is_gone_on_with(proje
     done = project.finish(process)
     assert (done.code, done.json["exit_code"], done.json["cells"]["pending"]) == (130, 130, 5)
     assert {cell["status"] for cell in done.report["cells"]} == {"pending"}
-    assert (done.json["cost"]["spent_usd"], Decimal(done.json["cost"]["in_flight_usd"])) == ("0", 0)
+    assert (done.json["cost"]["spent_usd"], Decimal(done.json["cost"]["in_flight_usd"])) == ("0.00", 0)
     assert (len(krea.posts), len(krea.calls("DELETE", "/jobs/"))) == (3, 3)
     krea.finish_jobs()
     assert project.run("run", "p.yaml").code == 0

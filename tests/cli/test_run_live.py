@@ -25,7 +25,7 @@ def test_a_local_run_draws_reports_and_is_reused(project):
     assert cells_of(first) == (2, 2, 0, 0)
     assert first.json["schema"] == "krea-pipe/run@1"
     assert first.json["exit_code"] == 0
-    assert first.json["cost"]["spent_usd"] == "0"
+    assert first.json["cost"]["spent_usd"] == "0.00"
     assert first.json["run_id"] in first.json["report"]
     assert first.report["exit_code"] == 0
     assert Path(project.path, first.json["report"]).with_name("report.html").is_file()
@@ -50,7 +50,12 @@ def test_each_distinct_request_is_billed_once(project, krea):
     again = project.run("run", "p.yaml", "--json", env={"KREA_API_KEY": None})
     assert again.code == 0
     assert cells_of(again) == (4, 0, 0, 4)
-    assert again.json["cost"] == {"spent_usd": "0", "saved_usd": "0.060", "uncertain_usd": "0", "in_flight_usd": "0"}
+    assert again.json["cost"] == {
+        "spent_usd": "0.00",
+        "saved_usd": "0.06",
+        "uncertain_usd": "0.00",
+        "in_flight_usd": "0.00",
+    }
     assert len(krea.posts) == 2
 
 

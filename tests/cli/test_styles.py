@@ -222,7 +222,7 @@ def test_each_step_is_written_down_before_it_is_taken(studio, krea):
     assert {line["key"] for line in lines} == {done.json["key"]}
     assert (submitting["cell"], submitting["usd"], submitting["origin"]) == (
         "p/styles/house",
-        "2",
+        "2.00",
         origin_of(krea.base),
     )
     assert end["job_id"] == submitted["job_id"] == trainings(krea)[0].id
@@ -335,7 +335,7 @@ def test_the_same_training_is_paid_once_however_its_files_are_called(studio, kre
     (studio.path / "pictures/0.png").rename(studio.path / "pictures/9.png")
     again = studio.run("styles", "train", "p.yaml", "home", "--name", "house", "--json")  # no cost is needed any more
     assert (again.code, again.json["style_id"], again.json["key"]) == (0, first["style_id"], first["key"])
-    assert (first["trained"], again.json["trained"], again.json["counted_usd"]) == (True, False, "2")
+    assert (first["trained"], again.json["trained"], again.json["counted_usd"]) == (True, False, "2.00")
     assert len(posts(krea)) == 1
 
 
@@ -365,11 +365,11 @@ def test_a_killed_training_is_listed_and_waited_for_by_the_same_command(studio, 
     krea.reset(latency=1e6)
     start_and_kill(studio)
     [listed] = studio.run("status", "--json").json["in_flight"]
-    assert (listed["state"], listed["cell"], listed["usd"]) == ("in flight", "p/styles/house", "2")
+    assert (listed["state"], listed["cell"], listed["usd"]) == ("in flight", "p/styles/house", "2.00")
     assert "p/styles/house" in studio.run("status").out
     krea.finish_jobs()
     done = studio.run(*COMMAND[:-2], "--json")
-    assert (done.code, done.json["job_id"], done.json["counted_usd"]) == (0, listed["job_id"], "2"), done.text
+    assert (done.code, done.json["job_id"], done.json["counted_usd"]) == (0, listed["job_id"], "2.00"), done.text
     assert len(posts(krea)) == 1
     assert studio.run("status", "--json").json["in_flight"] == []
 
@@ -390,8 +390,16 @@ def test_two_commands_at_once_share_one_training(studio, krea):
 
 def test_a_style_that_another_command_finishes_during_the_upload_is_taken(studio, krea):
     key = studio.run(*COMMAND, "--local", "--json").json["key"]
-    result = {"style_id": "st_theirs", "job_id": "j", "origin": krea.base, "account": "a", "cost_usd": "1"}
-    facts = {"key": key, "run": "theirs", "job_id": "j", "origin": krea.base, "account": "a", "usd": "1", "cell": "c"}
+    result = {"style_id": "st_theirs", "job_id": "j", "origin": krea.base, "account": "a", "cost_usd": "1.00"}
+    facts = {
+        "key": key,
+        "run": "theirs",
+        "job_id": "j",
+        "origin": krea.base,
+        "account": "a",
+        "usd": "1.00",
+        "cell": "c",
+    }
     lines = [{"event": "submitted", **facts}, {"event": "done", "result": result, **facts}]
 
     async def act(scope, seen, send, app):
@@ -732,7 +740,7 @@ def test_a_list_that_can_not_be_understood_is_not_believed(studio, krea):
 
 def test_the_local_krea_trains_for_nothing(studio, krea):
     done = studio.run(*COMMAND[:-2], "--local", "--json", env={"KREA_API_KEY": None})
-    assert (done.code, done.json["target"], done.json["counted_usd"]) == (0, "local", "0")
+    assert (done.code, done.json["target"], done.json["counted_usd"]) == (0, "local", "0.00")
     assert studio.run(*COMMAND[:-2], "--local", "--json").json["style_id"] == done.json["style_id"]
     assert studio.run("styles", "list", "--local", "--filter", "all", env={"KREA_API_KEY": None}).code == 0
     assert (krea.seen, studio.journal(), len(studio.journal("local"))) == ([], [], 3)

@@ -23,11 +23,40 @@ def test_an_unknown_option_suggests_one_that_works(project, given, meant):
     assert project.run("run", "p.yaml", "--local", meant, *given[1:]).code == 0
 
 
-@pytest.mark.parametrize("option", ["--force", "--yes", "--verbose", "--steps"])
+@pytest.mark.parametrize("option", ["--force", "--yes", "--sampler"])
 def test_an_option_that_is_not_nearly_another_suggests_none(project, option):
     project.write("p.yaml", FILE)
     done = project.run("run", "p.yaml", "--local", option)
     assert (done.code, done.err) == (2, f"error: there is no option {option}\n  hint: see `krea-pipe run --help`\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["plna"], "there is no command plna", "did you mean `krea-pipe plan`?"),
+        (["train"], "there is no command train", "did you mean `krea-pipe styles train`?"),
+        (["lint"], "there is no command lint", "did you mean `krea-pipe validate`?"),
+        (["cache", "psh"], "there is no command psh", "did you mean `krea-pipe cache push`?"),
+        (["cache", "plann"], "there is no command plann", "did you mean `krea-pipe plan`?"),
+        (["help", "rnu"], "there is no command rnu", "did you mean `krea-pipe run`?"),
+        (["zebra"], "there is no command zebra", "see `krea-pipe --help`"),
+        (["run", "p.yaml", "--against", "x"], "there is no option --against", "`krea-pipe plan` has --against"),
+        (
+            ["picks", "rename", "--agianst"],
+            "there is no option --agianst",
+            "did you mean --against of `krea-pipe plan`?",
+        ),
+        (["run", "-C", "x"], "there is no option -C", "put it before the command: `krea-pipe -C … run`"),
+        (
+            ["run", "p.yaml", "--dry-run"],
+            "there is no option --dry-run",
+            "use `krea-pipe plan`: it shows what the run would do and what it would cost",
+        ),
+    ],
+)
+def test_a_mistyped_command_or_option_is_looked_for_among_all_of_them(project, words, error, hint):
+    done = project.run(*words)
+    assert (done.code, done.err) == (2, f"error: {error}\n  hint: {hint}\n")
 
 
 def test_set_of_a_variable_by_its_bare_name_suggests_its_path(project):
@@ -137,5 +166,5 @@ def test_a_missing_file_has_no_line_and_suggests_the_file_that_was_meant(project
 
 def test_a_folder_in_place_of_a_file_is_named(project):
     project.write("pipelines/jug.yaml", FILE)
-    done = project.run("plan", "pipelines")
+    done = project.run("expand", "pipelines")
     assert (done.code, done.err.splitlines()[0]) == (2, "pipelines: error: this is a folder, not a file")

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from command_line import Project
+from command_line import Project, check_document
 from krea_server import DEADLINE, until
 from PIL import Image
 from served_view import LIFE, View, stop
@@ -35,7 +35,7 @@ class Watched(View):
         """The next thing of that kind that it says."""
         for line in self.process.stdout:
             said = json.loads(line)
-            assert said["schema"] == "krea-pipe/watch@1"
+            check_document(said)
             if said["event"] == event:
                 return said
         raise AssertionError(f"it ended without `{event}`: {self.process.stderr.read().decode()}")

@@ -376,7 +376,7 @@ def one_run(account, lines, run, keys, kill_after):
         uploads = SimpleNamespace(urls=nothing, renew=lambda _: False)
         task = Request(
             key=Key(key), name=key, sources=(), session=session, uploads=uploads, search=search,
-            slot=JobSlot(session.capacity), price=PRICE, patience=10.0,
+            slot=JobSlot(session.capacity), price=PRICE, patience=10.0, variant="medium",
         )  # fmt: skip
         ends[key] = await task.settled()
 

@@ -61,7 +61,7 @@ def test_an_answer_that_is_no_refusal_of_kreas_is_a_lost_one(project, krea, answ
     done = project.run("run", "p.yaml", "--json")
     assert (done.code, done.counts) == (0, (3, 0, 0)), done.text
     assert done.rows["b"]["adopted"]
-    assert done.json["cost"]["spent_usd"] == "0.090"
+    assert done.json["cost"]["spent_usd"] == "0.09"
     check_paid_once(project, krea, ["a", "b", "c"])
 
 
@@ -91,7 +91,7 @@ def test_a_refusal_in_a_form_of_kreas_is_one_and_says_why(project, krea, body):
     project.pipeline(["a", "b"])
     done = project.run("run", "p.yaml", "--json")
     assert (done.code, len(krea.posts)) == (1, 2), done.text
-    assert (done.rows["b"]["error"]["code"], done.rows["b"]["cost_usd"]) == ("rejected", "0")
+    assert (done.rows["b"]["error"]["code"], done.rows["b"]["cost_usd"]) == ("rejected", "0.00")
     assert "no such ratio" in done.rows["b"]["error"]["message"]
 
 

@@ -21,7 +21,7 @@ def leave_cancelled_job(project, krea):
     krea.world.latency = 1e6
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--json", "--job-timeout", "0.2")
-    assert done.json["cost"]["spent_usd"] == "0.030"
+    assert done.json["cost"]["spent_usd"] == "0.03"
     krea.rules.clear()
     cancel_at_krea(krea, job_ids(krea, "a")[0])
     krea.world.latency = 0.0
@@ -30,7 +30,7 @@ def leave_cancelled_job(project, krea):
 def test_the_price_of_the_new_job_is_counted(project, krea):
     leave_cancelled_job(project, krea)
     done = project.run("run", "p.yaml", "--json")
-    assert (done.code, len(krea.posts), done.json["cost"]["spent_usd"]) == (0, 2, "0.030"), done.text
+    assert (done.code, len(krea.posts), done.json["cost"]["spent_usd"]) == (0, 2, "0.03"), done.text
 
 
 def test_the_cap_holds_when_the_new_image_cannot_be_fetched(project, krea):

@@ -116,7 +116,7 @@ def test_a_disk_that_fills_before_the_last_line_counts_nothing_twice(project, mo
     assert project.run("run", "p.yaml", "--json").code != 0
     monkeypatch.undo()
     [report] = (project.home / "runs").glob("*/report.json")
-    assert '"spent_usd": "0.060"' in report.read_text() or '"spent_usd":"0.060"' in report.read_text()
+    assert '"spent_usd": "0.06"' in report.read_text() or '"spent_usd":"0.06"' in report.read_text()
     assert project.plan()["a"] == ("reuse", "cached")
     assert spent(run(project)) == 0
 

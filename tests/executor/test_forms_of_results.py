@@ -114,7 +114,7 @@ def test_a_job_that_is_moderated_ends_at_once_with_its_reason_and_is_not_counted
     project.pipeline(["a"])
     done = project.run("run", "p.yaml", "--json")
     error = done.rows["a"]["error"]
-    assert (error["code"], error["class"], done.json["cost"]["spent_usd"]) == (code, "rejected", "0")
+    assert (error["code"], error["class"], done.json["cost"]["spent_usd"]) == (code, "rejected", "0.00")
     assert "the words" in error["message"]
 
 
@@ -144,7 +144,7 @@ def test_a_post_that_is_answered_with_a_failed_job_keeps_its_reason(project, kre
     done = project.run("run", "p.yaml", "--json")
     error = done.rows["b"]["error"]
     assert (error["code"], error["class"], error["message"]) == ("ip_detected", "rejected", "the words")
-    assert (len(krea.posts), done.json["cost"]["spent_usd"]) == (2, "0.030")
+    assert (len(krea.posts), done.json["cost"]["spent_usd"]) == (2, "0.03")
 
 
 REJECTIONS = {
@@ -163,7 +163,7 @@ def test_an_error_in_an_answer_of_success_is_a_rejection(project, krea, body):
     error = done.rows["b"]["error"]
     assert (done.counts, error["code"], error["class"]) == ((1, 1, 0), "rejected", "rejected"), done.text
     assert "prompt rejected" in error["message"]
-    assert (len(krea.posts), done.json["cost"]["spent_usd"]) == (2, "0.030")
+    assert (len(krea.posts), done.json["cost"]["spent_usd"]) == (2, "0.03")
 
 
 @pytest.mark.parametrize("more", [{"id": 7}, {"result": {"job_id": "x y"}}, {"job": {"state": "queued"}}])

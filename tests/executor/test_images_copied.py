@@ -64,10 +64,15 @@ def test_a_clone_with_the_images_needs_no_network_no_key_and_no_money(clone, kre
     locked = (clone.path / "p.lock.jsonl").read_bytes()
     assert clone.run("verify", "p.yaml", env=OFFLINE).out == "p.lock.jsonl: 8 as locked.\n"
     plan = planned(clone)
-    assert plan["totals"]["fetch"] == {"requests": 8, "usd": "0", "at_most_usd": "0"}
-    assert (plan["price_usd"], plan["at_most_usd"], plan["totals"]["new"]["requests"]) == ("0", "0", 0)
+    assert plan["totals"]["fetch"] == {"requests": 8, "usd": "0.00", "at_most_usd": "0.00"}
+    assert (plan["price_usd"], plan["at_most_usd"], plan["totals"]["new"]["requests"]) == ("0.00", "0.00", 0)
     cell = plan["cells"][0]
-    assert (cell["action"], cell["source"], cell["place"], cell["price_usd"]) == ("fetch", "file", "out/p/a.png", "0")
+    assert (cell["action"], cell["source"], cell["place"], cell["price_usd"]) == (
+        "fetch",
+        "file",
+        "out/p/a.png",
+        "0.00",
+    )
     said = clone.run("plan", "p.yaml", env=OFFLINE).out
     assert "Nothing new; 8 fetched for $0.00." in said
     assert "accepted in the lock file and missing locally; copied from out/p/a.png" in said
@@ -179,7 +184,7 @@ def test_what_no_report_has_counted_is_counted_once_when_it_is_copied(drawn, kre
     lines = [line for line in drawn.journal() if line["event"] != "reported"]
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     shutil.rmtree(drawn.home / "runs")
-    for spent in ("0.240", "0"):
+    for spent in ("0.24", "0.00"):
         shutil.rmtree(drawn.space / "blobs")
         done = drawn.run("run", "p.yaml", "--json", env=OFFLINE)
         assert (done.code, done.counts, done.json["cost"]["spent_usd"]) == (0, (0, 0, 8), spent), done.text
@@ -335,10 +340,10 @@ def test_a_comparison_says_what_is_fetched_and_what_only_krea_can_tell(clone, kr
     compared = clone.run("plan", "p.yaml", "--against", "main", "--json", env=env).json
     totals = {name: compared["totals"][name] for name in ("stored", "fetched", "in_doubt", "unpaid")}
     assert totals == {
-        "stored": {"requests": 0, "usd": "0"},
-        "fetched": {"requests": 5, "usd": "0.150"},
-        "in_doubt": {"requests": 2, "usd": "0.060"},
-        "unpaid": {"requests": 0, "usd": "0"},
+        "stored": {"requests": 0, "usd": "0.00"},
+        "fetched": {"requests": 5, "usd": "0.15"},
+        "in_doubt": {"requests": 2, "usd": "0.06"},
+        "unpaid": {"requests": 0, "usd": "0.00"},
     }
     assert {row["id"]: row["fetched"] for row in compared["cells"]} == {
         f"p/{word}": None if word == "a" else "krea" if word in "bc" else "machine" for word in WORDS

@@ -57,7 +57,7 @@ def test_a_plan_shows_what_is_read_again_as_free(drawn):
         "has them." in said
     )
     rows = {row["id"].rpartition("/")[2]: row for row in drawn.run("plan", "p.yaml", "--json").json["cells"]}
-    assert (rows["a"]["action"], rows["a"]["price_usd"]) == ("fetch", "0")
+    assert (rows["a"]["action"], rows["a"]["price_usd"]) == ("fetch", "0.00")
 
 
 def test_what_is_read_again_takes_nothing_from_the_limits(drawn, krea):

@@ -69,7 +69,7 @@ def test_a_job_without_an_image_is_not_paid_a_second_time_unasked(project, krea)
     krea.mutate_job(lambda job: {**job, "result": {}})
     assert project.run("run", "p.yaml", "--json").rows["a"]["error"]["code"] == "empty"
     again = project.run("run", "p.yaml", "--json")
-    assert (again.code, again.rows["a"]["error"]["code"], again.json["cost"]["uncertain_usd"]) == (1, "empty", "0")
+    assert (again.code, again.rows["a"]["error"]["code"], again.json["cost"]["uncertain_usd"]) == (1, "empty", "0.00")
     assert len(krea.posts) == 1
     krea.rules.clear()
     assert project.run("run", "p.yaml", "--uncertain", "resubmit").code == 0

@@ -64,7 +64,7 @@ def test_a_job_of_the_lock_file_that_is_gone_is_bought_by_the_same_run(drawn, kr
     lose_home(drawn)
     is_gone(krea)
     plan = drawn.run("plan", "p.yaml", "--json").json
-    assert (plan["price_usd"], plan["at_most_usd"], plan["totals"]["fetch"]["at_most_usd"]) == ("0", "0.060", "0.060")
+    assert (plan["price_usd"], plan["at_most_usd"], plan["totals"]["fetch"]["at_most_usd"]) == ("0.00", "0.06", "0.06")
     done = drawn.run("run", "p.yaml", "--json")
     assert (done.code, done.counts, money(done)) == (0, (2, 0, 0), (Decimal("0.03"), 0)), done.text
     assert (done.json["lock"]["drifted"], krea.billed_prompts()) == (["p/a"], ["a", "a", "b"])

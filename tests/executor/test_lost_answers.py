@@ -49,7 +49,7 @@ def test_the_job_of_a_lost_answer_is_found_and_adopted(project, krea, loss):
     assert (done.code, done.counts) == (0, (3, 0, 0)), done.text
     assert {word: row["adopted"] for word, row in done.rows.items()} == {"a": False, "b": True, "c": False}
     assert done.rows["b"]["job_id"] in job_ids(krea, "b")
-    assert done.json["cost"]["spent_usd"] == "0.090"
+    assert done.json["cost"]["spent_usd"] == "0.09"
     assert done.json["adopted"] == [done.rows["b"]["id"]]
     assert len(krea.posts) == 3
     check_paid_once(project, krea, ["a", "b", "c"])
@@ -109,7 +109,7 @@ def test_a_request_that_krea_never_answers_is_given_up_unpaid(project, krea):
     done = project.run("run", "p.yaml", "--json")
     error = done.rows["b"]["error"]
     assert (done.code, error["code"], error["class"]) == (1, "no_answer", "transient")
-    assert done.json["cost"]["spent_usd"] == "0.030"
+    assert done.json["cost"]["spent_usd"] == "0.03"
     assert project.plan()["b"][0] == "new"
 
 
@@ -133,7 +133,7 @@ def test_another_job_on_the_account_leaves_a_lost_answer_open(project, krea, aft
     assert (done.code, row["status"], row["image"]) == (1, "uncertain", None), done.text
     assert (row["error"]["code"], row["error"]["class"]) == ("answer_lost", "uncertain")
     assert sorted(row["error"]["candidates"]) == sorted([*foreign, *job_ids(krea, "b")])
-    assert (row["cost_usd"], done.json["cost"]["uncertain_usd"]) == ("0.030", "0.030")
+    assert (row["cost_usd"], done.json["cost"]["uncertain_usd"]) == ("0.03", "0.03")
     assert done.counts == (2, 0, 0)
     assert project.plan()["b"][0] == "hold"
     again = project.run("run", "p.yaml", "--json")
@@ -198,7 +198,7 @@ def test_two_answers_that_are_lost_at_once_can_not_be_told_apart(project, krea):
     assert {row["status"] for row in done.rows.values()} == {"uncertain"}
     jobs = sorted(job_ids(krea, "a") + job_ids(krea, "b"))
     assert [sorted(row["error"]["candidates"]) for row in done.rows.values()] == [jobs, jobs]
-    assert done.json["cost"]["uncertain_usd"] == "0.060"
+    assert done.json["cost"]["uncertain_usd"] == "0.06"
 
 
 def test_one_of_two_answers_that_are_lost_at_once_is_not_taken_for_the_other(project, krea):

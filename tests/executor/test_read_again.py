@@ -45,18 +45,18 @@ def test_a_completed_job_that_gives_no_image_is_read_again_in_every_run_and_coun
     spoil(krea, lack)
     project.pipeline(["a", "b"])
     first = run(project)
-    assert (first.rows["b"]["error"]["code"], first.json["cost"]["spent_usd"]) == ("empty", "0.060")
+    assert (first.rows["b"]["error"]["code"], first.json["cost"]["spent_usd"]) == ("empty", "0.06")
     for _ in range(2):
         assert project.plan()["b"] == (
             "attach",
             f"job {job_ids(krea, 'b')[0]} is read again at no cost: it was completed without an image",
         )
         again = run(project)
-        assert (again.code, again.rows["b"]["status"], again.json["cost"]["spent_usd"]) == (1, "failed", "0")
+        assert (again.code, again.rows["b"]["status"], again.json["cost"]["spent_usd"]) == (1, "failed", "0.00")
     krea.rules.clear()
     draw(krea)
     last = run(project)
-    assert (last.code, last.counts, last.json["cost"]["spent_usd"]) == (0, (1, 0, 1), "0")
+    assert (last.code, last.counts, last.json["cost"]["spent_usd"]) == (0, (1, 0, 1), "0.00")
     check_paid_once(project, krea, ["a", "b"])
 
 
@@ -71,7 +71,7 @@ def test_an_earlier_version_wrote_an_empty_job_as_failed_and_it_is_read_again_as
     krea.rules.clear()
     draw(krea)
     again = run(project)
-    assert (again.code, again.json["cost"]["spent_usd"]) == (0, "0")
+    assert (again.code, again.json["cost"]["spent_usd"]) == (0, "0.00")
     check_paid_once(project, krea, ["a", "b"])
 
 
@@ -82,7 +82,7 @@ def test_a_job_that_was_never_brought_in_and_that_krea_has_no_longer_is_bought_a
     forget(krea)
     gone = run(project)
     error = gone.rows["b"]["error"]
-    assert (error["code"], error["class"], gone.json["cost"]["spent_usd"]) == ("job_gone", "gone", "0")
+    assert (error["code"], error["class"], gone.json["cost"]["spent_usd"]) == ("job_gone", "gone", "0.00")
     assert (project.plan()["b"], len(krea.posts)) == (("new", "failed before: job_gone"), 2)
     krea.rules.clear()
     draw(krea)
@@ -133,7 +133,7 @@ def test_a_job_without_an_image_is_sent_again_only_when_that_is_wanted(project, 
     krea.rules.clear()
     draw(krea)
     done = run(project, "--uncertain", "resubmit")
-    assert (done.code, len(krea.posts), done.json["cost"]["spent_usd"]) == (0, 3, "0.030")
+    assert (done.code, len(krea.posts), done.json["cost"]["spent_usd"]) == (0, 3, "0.03")
 
 
 # --- pixels that were not asked for
@@ -151,7 +151,7 @@ def test_an_image_of_another_size_is_kept_and_shown_and_counted_and_not_delivere
         "wrong_size",
     )
     assert "64 x 64 pixels instead of 1024 x 1024" in row["error"]["message"]
-    assert (row["image"], row["width"], row["height"], row["cost_usd"]) == (None, 64, 64, "0.030")
+    assert (row["image"], row["width"], row["height"], row["cost_usd"]) == (None, 64, 64, "0.03")
     assert project.image("b").exists() is False
     assert (project.space / "blobs" / row["sha256"][:2] / row["sha256"]).read_bytes() == drawing("b", SMALL)
     assert (done.cwd / done.json["report"]).with_name("thumbnails").joinpath(f"{row['sha256']}.webp").exists()
@@ -163,13 +163,13 @@ def test_an_image_of_another_size_is_read_again_for_nothing_until_it_fits(projec
     project.pipeline(["a", "b"])
     first = run(project)
     again = run(project)
-    assert (again.rows["b"]["error"]["code"], again.json["cost"]["spent_usd"]) == ("wrong_size", "0")
+    assert (again.rows["b"]["error"]["code"], again.json["cost"]["spent_usd"]) == ("wrong_size", "0.00")
     assert project.plan()["b"][0] == "attach"
     krea.rules.clear()
     draw(krea)
     last = run(project)
     assert (last.code, last.counts) == (0, (1, 0, 1))
-    assert (first.json["cost"]["spent_usd"], last.json["cost"]["spent_usd"]) == ("0.060", "0")
+    assert (first.json["cost"]["spent_usd"], last.json["cost"]["spent_usd"]) == ("0.06", "0.00")
     check_paid_once(project, krea, ["a", "b"])
 
 
@@ -208,11 +208,11 @@ def test_a_run_that_dies_after_another_has_counted_a_job_leaves_it_counted(proje
     spoil(krea, LACKS["empty"])
     inhabit(krea)
     project.pipeline(["a", "b"])
-    assert run(project).json["cost"]["spent_usd"] == "0.060"
+    assert run(project).json["cost"]["spent_usd"] == "0.06"
     krea.rule("GET", "/images/", lambda *_: None, times=0)
     process = project.start("run", "p.yaml")
     assert kill_when(process, lambda: len(project.events("unfetched")) == 2) or process.returncode is not None
     krea.rules.clear()
     draw(krea)
     done = run(project)
-    assert (done.code, done.json["cost"]["spent_usd"], len(krea.calls("POST", GENERATE))) == (0, "0", 2)
+    assert (done.code, done.json["cost"]["spent_usd"], len(krea.calls("POST", GENERATE))) == (0, "0.00", 2)

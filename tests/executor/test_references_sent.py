@@ -54,7 +54,7 @@ def test_what_another_run_has_paid_for_nothing_during_the_upload_is_not_sent(pro
     end_empty_during_the_upload(krea, project, cell["key"])
     for _ in range(2):
         done = project.run("run", "p.yaml", "--json")
-        assert (done.code, krea.posts, done.json["cost"]["spent_usd"]) == (1, [], "0")
+        assert (done.code, krea.posts, done.json["cost"]["spent_usd"]) == (1, [], "0.00")
     assert project.run("run", "p.yaml", "--uncertain", "resubmit").code == 0
     assert len(krea.posts) == 1
 

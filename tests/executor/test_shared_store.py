@@ -343,7 +343,7 @@ def test_a_price_that_is_none_is_not_believed(homes, krea, price):
     change_results(one, lambda result: result.update(cost_usd=price))
     assert two.end().code == 0
     lines = (two.path / "p.lock.jsonl").read_text().splitlines()
-    assert [json.loads(line)["price_usd"] for line in lines] == ["0.030"] * 3
+    assert [json.loads(line)["price_usd"] for line in lines] == ["0.03"] * 3
     check_paid_once(two, krea, WORDS)
 
 

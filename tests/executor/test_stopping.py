@@ -56,7 +56,7 @@ def test_what_waits_is_cancelled_what_runs_is_brought_in_and_the_rest_is_not_sen
     done = run.end()
     assert (done.code, done.json["exit_code"], done.report["exit_code"]) == (130, 130, 130)
     assert [row["status"] for row in done.report["cells"]] == ["succeeded"] * 2 + ["pending"] * 6
-    assert (done.json["cost"]["spent_usd"], done.json["cost"]["in_flight_usd"]) == ("0.060", "0")
+    assert (done.json["cost"]["spent_usd"], done.json["cost"]["in_flight_usd"]) == ("0.06", "0.00")
     assert statuses(krea) == {"a": "completed", "b": "completed", **dict.fromkeys(REST, "cancelled")}
     assert krea.billed_prompts() == ["a", "b"]
     assert (len(krea.posts), deleted(krea)) == (6, REST)

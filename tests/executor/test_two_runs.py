@@ -67,7 +67,7 @@ def test_the_second_run_waits_for_the_requests_of_the_first(project, krea):
     one, two = project.finish(first), project.finish(second)
     assert (one.code, one.counts, two.code, two.counts) == (0, (3, 0, 0), 0, (1, 0, 3))
     assert [attempt["event"] for attempt in two.rows["a"]["attempts"]] == ["waiting", "shared"]
-    assert (one.json["cost"]["spent_usd"], two.json["cost"]["spent_usd"]) == ("0.090", "0.030")
+    assert (one.json["cost"]["spent_usd"], two.json["cost"]["spent_usd"]) == ("0.09", "0.03")
     check_paid_once(project, krea, ["a", "b", "c", "d"], out=["out/q"])
 
 
@@ -111,7 +111,7 @@ def test_the_jobs_of_a_run_that_was_killed_are_brought_in_by_one_that_waits(proj
     krea.finish_jobs()
     done = project.finish(second)
     assert (done.code, done.counts) == (0, (4, 0, 0)), done.text
-    assert done.json["cost"]["spent_usd"] == "0.120"
+    assert done.json["cost"]["spent_usd"] == "0.12"
     assert sorted(prompts(krea)) == ["a", "b", "c", "d"]
     check_paid_once(project, krea, ["a", "b", "c", "d"], out=["out/q"])
 

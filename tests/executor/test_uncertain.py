@@ -111,8 +111,8 @@ def test_a_picture_of_another_size_is_not_taken_for_the_lost_one(project, krea):
     row = done.rows["b"]
     assert {word: row["status"] for word, row in done.rows.items()} == {"a": "succeeded", "b": "uncertain"}
     assert row["error"]["candidates"] == job_ids(krea, "b")
-    assert (row["image"], project.image("b").exists(), row["cost_usd"]) == (None, False, "0.030")
-    assert done.json["cost"] == {**done.json["cost"], "spent_usd": "0.030", "uncertain_usd": "0.030"}
+    assert (row["image"], project.image("b").exists(), row["cost_usd"]) == (None, False, "0.03")
+    assert done.json["cost"] == {**done.json["cost"], "spent_usd": "0.03", "uncertain_usd": "0.03"}
     assert project.plan()["b"][0] == "hold"
     forced = project.run("run", "p.yaml", "--json", "--uncertain", "adopt")
     assert forced.rows["b"]["status"] == "uncertain"
@@ -181,11 +181,11 @@ def test_a_job_that_is_completed_without_an_image_is_a_failure_of_its_own_kind(p
     done = project.run("run", "p.yaml", "--json")
     row = done.rows["b"]
     assert (done.code, row["status"], row["error"]["code"], row["error"]["class"]) == (1, "failed", "empty", "empty")
-    assert (row["cost_usd"], done.json["cost"]["spent_usd"]) == ("0.030", "0.060")
+    assert (row["cost_usd"], done.json["cost"]["spent_usd"]) == ("0.03", "0.06")
     assert project.plan()["b"][0] == "attach"
     again = project.run("run", "p.yaml", "--json")
     assert (again.code, again.rows["b"]["error"]["code"], len(krea.posts)) == (1, "empty", 2)
-    assert again.json["cost"]["spent_usd"] == "0"
+    assert again.json["cost"]["spent_usd"] == "0.00"
     krea.rules.clear()
     draw(krea)
     assert project.run("run", "p.yaml", "--json", "--uncertain", "resubmit").counts == (1, 0, 1)
@@ -203,5 +203,5 @@ def test_a_lost_answer_whose_image_can_not_be_fetched_is_waited_for_by_the_next_
     draw(krea)
     again = project.run("run", "p.yaml", "--json")
     assert (again.code, again.counts, again.rows["a"]["adopted"]) == (0, (1, 0, 0), True)
-    assert (done.json["cost"]["spent_usd"], again.json["cost"]["spent_usd"]) == ("0.030", "0")
+    assert (done.json["cost"]["spent_usd"], again.json["cost"]["spent_usd"]) == ("0.03", "0.00")
     check_paid_once(project, krea, ["a"])

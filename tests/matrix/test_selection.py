@@ -33,6 +33,7 @@ CELLS = [
 STAGES = ("explore", "ladder", "amber-glass")
 AXES = ("product", "light", "seed", "references.brand.strength", "creativity", "note")
 STATUSES = ("succeeded", "reused", "failed", "uncertain", "pending")
+CHECKS = ("sharp", "brand")
 
 
 def taken(select=(), exclude=(), cells=CELLS, **options):
@@ -120,7 +121,7 @@ def test_an_expression_takes_the_cells_that_it_describes(expression, expected):
 
 def test_every_example_of_the_documentation_can_be_read():
     examples = re.findall(r"^    (\S+)", krea_pipe.matrix.selection.__doc__, re.MULTILINE)
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         parse_selection([example], [])
 
@@ -252,7 +253,7 @@ def test_no_glob_takes_for_ever():
 
 def test_unknown_names_are_told_at_once_with_the_nearest():
     selection = parse_selection(["stage:explor and prodct=x or light=y"], ["status:fail", "Seed!=1", "stage:x*"])
-    found = problems_of(selection.check_names, STAGES, AXES, STATUSES)
+    found = problems_of(selection.check_names, STAGES, AXES, STATUSES, CHECKS)
     assert [(one.code, str(one.at), one.hint) for one in found] == [
         ("unknown_stage", "--select:1:7", "did you mean `explore`?"),
         ("unknown_axis", "--select:1:18", "did you mean `product`?"),
@@ -265,26 +266,42 @@ def test_unknown_names_are_told_at_once_with_the_nearest():
 
 def test_known_names_pass_however_they_are_written():
     text = "stage:EXPLORE,lad* and references.brand.strength=1 or status:Failed,'pending' or 'note'!=none"
-    parse_selection([text, "word"], [], only_failed=True).check_names(STAGES, AXES, STATUSES)
+    parse_selection([text, "word"], [], only_failed=True).check_names(STAGES, AXES, STATUSES, CHECKS)
 
 
 def test_a_name_is_told_on_one_line_and_found_whatever_its_case():
     selection = parse_selection(["'CREATI\nVTY'=raw"], [])
-    (problem,) = problems_of(selection.check_names, STAGES, AXES, STATUSES)
+    (problem,) = problems_of(selection.check_names, STAGES, AXES, STATUSES, CHECKS)
     assert (problem.message, problem.hint) == ("there is no axis `CREATI VTY`", "did you mean `creativity`?")
+
+
+def test_checks_are_selected_by_name_and_all_that_fail_at_once():
+    cells = [
+        Subject(f"a/{place}", "a", {}, failed=failed) for place, failed in enumerate([(), ("sharp",), ("brand", "x")])
+    ]
+    assert taken("check:sharp", cells=cells) == [1]
+    assert taken("check:FAILED and not check:'sharp'", cells=cells) == [2]
+    assert taken("check:b*,sharp", cells=cells) == [1, 2]
+    assert taken("not check:failed", cells=cells) == [0]
+    selection = parse_selection(["check:failed or check:shrp"], ["check=brand"])
+    found = problems_of(selection.check_names, STAGES, AXES, STATUSES, CHECKS)
+    assert [(one.code, one.hint) for one in found] == [
+        ("unknown_check", "did you mean `sharp`?"),
+        ("unknown_axis", "write `check:` instead of `check=`"),
+    ]
 
 
 def test_a_quoted_glob_is_no_name():
     selection = parse_selection(["stage:'lad*'"], [])
-    (problem,) = problems_of(selection.check_names, STAGES, AXES, STATUSES)
+    (problem,) = problems_of(selection.check_names, STAGES, AXES, STATUSES, CHECKS)
     assert problem.code == "unknown_stage"
 
 
 def test_a_stage_or_status_that_is_written_like_an_axis_is_explained():
     selection = parse_selection(["stage=explore"], [])
-    (problem,) = problems_of(selection.check_names, STAGES, AXES, STATUSES)
+    (problem,) = problems_of(selection.check_names, STAGES, AXES, STATUSES, CHECKS)
     assert problem.hint == "write `stage:` instead of `stage=`"
-    parse_selection(["status=sale"], []).check_names(STAGES, ("status",), STATUSES)
+    parse_selection(["status=sale"], []).check_names(STAGES, ("status",), STATUSES, CHECKS)
 
 
 def test_values_that_an_axis_does_not_have_are_told():
@@ -329,7 +346,7 @@ def test_any_text_is_read_or_refused_with_a_place_in_it(text, excluded):
         for one in CELLS:
             assert selection.takes(one) in (True, False)
         selection.check_values({"product": [("serum",)]})
-        selection.check_names(STAGES, AXES, STATUSES)
+        selection.check_names(STAGES, AXES, STATUSES, CHECKS)
     except UsageError as error:
         for problem in error.problems:
             assert problem.hint

@@ -26,7 +26,7 @@ def test_it_plans_the_same(kept):
     assert done.code == 0, done.text
     said = done.json
     assert said.pop("in_the_way") == []
-    assert (said.pop("price_usd"), said.pop("at_most_usd")) == ("0.030", "0.030")
+    assert (said.pop("price_usd"), said.pop("at_most_usd")) == ("0.03", "0.03")
     for totals in (said["totals"], *said["stages"]):
         assert totals.pop("fetch")["requests"] == 0
     assert said == json.loads((KEPT / "plan.json").read_text(encoding="utf-8"))

@@ -19,6 +19,7 @@ from krea_pipe.report.model import (
     Attempt,
     AxisView,
     CellTotals,
+    CheckResult,
     CostTotals,
     DeliveredFile,
     Failure,
@@ -101,7 +102,17 @@ def drafts() -> tuple[Row, ...]:
     first = row(1, "marble/raw/s7", "a glass lamp on marble")
     return (
         first,
-        row(2, "marble/low/s7", MARKUP, axes={"surface": "marble", "creativity": "low", "seed": 7}, adopted=True),
+        row(
+            2,
+            "marble/low/s7",
+            MARKUP,
+            axes={"surface": "marble", "creativity": "low", "seed": 7},
+            adopted=True,
+            checks=(
+                CheckResult("sharp", "sharpness", 31.25, 40, None, False, True, "31.25 is less than 40"),
+                CheckResult("score", "command", None, 0.5, 1.5, False, False, MARKUP),
+            ),
+        ),
         row(
             3,
             "wet-slate/raw/s7",
@@ -112,6 +123,10 @@ def drafts() -> tuple[Row, ...]:
             cost_usd=Decimal(0),
             attempts=(),
             timings=Timings(),
+            checks=(
+                CheckResult("sharp", "sharpness", 40.0, 40, None, True, True),
+                CheckResult("score", "command", 0.4, 0.5, 1.5, False, False, f"0.4 is less than 0.5: {CONTROLS}"),
+            ),
             delivered=(
                 DeliveredFile(
                     "web", "webp", f"out/autumn-lamp/web/{MARKUP}.webp", 1200, 800, 84_300, digest("web"), (CONTROLS,)

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from command_line import REPORT_SCHEMA
+from command_line import schema_of
 from krea_server import until
 
 
@@ -58,7 +58,7 @@ def test_what_a_run_is_about_to_do_is_written_down_before_it_asks_anything(proje
     process = project.start("run", "p.yaml")
     until(lambda: krea.posts, "a request")
     (planned,) = project.home.glob("runs/*/started.json")
-    REPORT_SCHEMA.validate(data := json.loads(planned.read_text(encoding="utf-8")))
+    schema_of("run-report").validate(data := json.loads(planned.read_text(encoding="utf-8")))
     assert [cell["status"] for cell in data["cells"]] == ["pending", "pending"]
     krea.finish_jobs()
     project.finish(process)

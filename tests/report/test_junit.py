@@ -29,6 +29,15 @@ def test_a_suite_a_stage_and_a_test_a_cell():
         assert suite.get("timestamp") == "2026-10-12T09:14:03"
 
 
+def test_a_check_that_fails_the_run_is_a_failure_and_another_is_a_property():
+    found = cases(handmade_report())
+    failure = found["draft/marble/low/s7"].find("failure")
+    assert (failure.get("type"), failure.get("message")) == ("check_failed", "sharp: 31.25 is less than 40")
+    assert "score (command): " in failure.text
+    types = [one.get("type") for one in found["draft/wet-slate/raw/s7"].iter("failure")]
+    assert types == ["not_delivered"]  # no check that fails the run
+
+
 @pytest.mark.parametrize("tag", ["testsuites", "testsuite"])
 def test_what_is_counted_is_there(tag):
     for suite in read(handmade_report()).iter(tag):
@@ -46,12 +55,13 @@ def test_each_status_has_its_word():
     found = cases(report)
     for row in report.rows:
         expected = words[row.status] + ["failure"] * row.lacks_files
+        expected += ["failure"] * any(one.fail and one.passed is False for one in row.checks)
         assert [child.tag for child in found[row.id] if child.tag != "properties"] == expected
     properties = {
         name: {one.get("name"): one.get("value") for one in case.iter("property")} for name, case in found.items()
     }
-    assert properties["draft/wet-slate/raw/s7"] == {"status": "reused"}
-    assert properties["draft/marble/low/s7"] == {"adopted": "true"}
+    assert properties["draft/wet-slate/raw/s7"] == {"status": "reused", "failed_checks": "score"}
+    assert properties["draft/marble/low/s7"] == {"adopted": "true", "failed_checks": "sharp score"}
     assert properties["draft/marble/raw/s7"] == {}
 
 

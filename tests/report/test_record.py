@@ -68,10 +68,10 @@ def test_money_is_a_plain_decimal_string_everywhere(small_report, validator):
     )
     data = through_text(odd)
     assert data["totals"]["cost"] == {
-        "spent_usd": "100",
+        "spent_usd": "100.00",
         "saved_usd": "0.0000001",
         "uncertain_usd": "0.02",
-        "in_flight_usd": "0",
+        "in_flight_usd": "0.00",
         "cap_usd": None,
     }
     assert {type(cell["cost_usd"]) for cell in data["cells"]} == {str}

@@ -33,8 +33,9 @@ from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import FILE, CellFlags, cell_options, file_argument, json_option, overrides, selection
 from krea_pipe.cli.tables import counted, print_table, size
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import iso
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import Plan
 from krea_pipe.store.home import open_home
 

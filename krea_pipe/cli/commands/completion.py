@@ -13,12 +13,13 @@ SHELLS = ("bash", "zsh", "fish")
 def completion(ctx: click.Context, shell: str) -> int:
     """Print the script that completes commands, options, files, runs and stages in your shell.
 
-    Save it where the shell looks for completions, then open a new shell:
+    Save it where the shell looks for completions, as in `krea-pipe completion fish >
+    ~/.config/fish/completions/krea-pipe.fish`, then open a new shell:
 
     \b
-      bash   krea-pipe completion bash > ~/.local/share/bash-completion/completions/krea-pipe
-      zsh    krea-pipe completion zsh > ~/.zfunc/_krea-pipe, with fpath+=~/.zfunc before compinit
-      fish   krea-pipe completion fish > ~/.config/fish/completions/krea-pipe.fish
+      bash   ~/.local/share/bash-completion/completions/krea-pipe
+      zsh    ~/.zfunc/_krea-pipe, with fpath+=~/.zfunc before compinit
+      fish   ~/.config/fish/completions/krea-pipe.fish
 
     Or load it in ~/.bashrc or ~/.zshrc: eval "$(krea-pipe completion bash)".
     """

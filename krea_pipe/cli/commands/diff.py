@@ -36,7 +36,7 @@ _MAX_ROWS = 40
 @click.argument("run_a", shell_complete=complete_run)
 @click.argument("run_b", shell_complete=complete_run)
 @select_options
-@click.option("--out", type=FILE, help="The folder for the page.  [default: diffs/RUN_A..RUN_B in .krea-pipe]")
+@click.option("-o", "--out", type=FILE, help="The folder for the page.  [default: diffs/RUN_A..RUN_B in .krea-pipe]")
 @click.option("--exit-code", "asks", is_flag=True, help="Exit with 1 if the runs differ, like `git diff`.")
 @json_option
 def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool, **chosen: Unpack[SelectFlags]) -> int:

@@ -29,11 +29,12 @@ from krea_pipe.cli.plan_json import ACTIONS
 from krea_pipe.cli.plan_text import COLUMNS
 from krea_pipe.cli.streams import is_terminal
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.request import KEY_VERSION, ByDigest, ByKey, parse_source
 from krea_pipe.core.word_diff import change_json
 from krea_pipe.matrix.selecting import find_cell
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.template import is_template
 from krea_pipe.planning.change_reason import reason_parts
 from krea_pipe.planning.explain import (

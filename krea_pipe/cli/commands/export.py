@@ -43,7 +43,7 @@ class _Flags(SelectFlags):
 @click.option("--picks-file", "picks_files", multiple=True, type=FILE, help="Only the cells picked in this file.")
 @stages_option
 @select_options
-@click.option("--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
+@click.option("-o", "--out", type=FILE, help="The zip file.  [default: NAME-picks.zip, or NAME.zip without picks]")
 @click.option(
     "--names",
     default="",

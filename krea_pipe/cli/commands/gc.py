@@ -21,8 +21,9 @@ from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import FILE, json_option
 from krea_pipe.cli.tables import counted, print_table, size
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.money import exact
 from krea_pipe.core.settings import live_target
-from krea_pipe.pipeline.pricing import exact, usd
+from krea_pipe.pipeline.pricing import usd
 from krea_pipe.store.home import open_home
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}

@@ -12,7 +12,7 @@ import click
 
 from krea_pipe.app import flow, lock_files
 from krea_pipe.app.pipeline_files import SUFFIXES
-from krea_pipe.cli.many_files import FileResult, code_of, files_argument, refuse_one_folder, work_on
+from krea_pipe.cli.many_files import FileResult, exit_code_of_all, files_argument, refuse_one_folder, work_on
 from krea_pipe.cli.options import (
     FILE,
     CellFlags,
@@ -72,7 +72,7 @@ def check(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[_Flags]) ->
     (black against white); below 0.01, two images look alike. `krea-pipe accept` accepts the latest images. Needs no
     network and no key.
     """
-    return code_of(work_on("check", files, lambda file: _checked(file, flags), as_json=as_json))
+    return exit_code_of_all(work_on("check", files, lambda file: _checked(file, flags), as_json=as_json))
 
 
 def _checked(file: Path, flags: _Flags) -> FileResult:
@@ -110,7 +110,7 @@ def accept(words: tuple[str, ...], *, as_json: bool, **flags: Unpack[_Flags]) ->
     """
     files, cells = _files_and_cells(words)
     options = _run_options({**flags, "select": (*flags["select"], *cells)})
-    return code_of(work_on("accept", files, lambda file: _accepted(file, flags, options), as_json=as_json))
+    return exit_code_of_all(work_on("accept", files, lambda file: _accepted(file, flags, options), as_json=as_json))
 
 
 def _files_and_cells(words: Sequence[str]) -> tuple[list[Path], Sequence[str]]:
@@ -148,7 +148,7 @@ def verify(files: tuple[Path, ...], out: Path | None, *, as_json: bool, **flags:
     Krea sent; the metadata that krea-pipe adds to a PNG is ignored. Needs no store, no network and no key.
     """
     refuse_one_folder(files, out)
-    return code_of(work_on("verify", files, lambda file: _verified(file, out, flags), as_json=as_json))
+    return exit_code_of_all(work_on("verify", files, lambda file: _verified(file, out, flags), as_json=as_json))
 
 
 def _verified(file: Path, out: Path | None, flags: _Flags) -> FileResult:

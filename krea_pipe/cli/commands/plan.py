@@ -16,8 +16,8 @@ from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.many_files import (
     FileEnd,
     FileResult,
-    code_of,
     ends_of,
+    exit_code_of_all,
     files_argument,
     files_json,
     refuse_one_folder,
@@ -52,8 +52,9 @@ from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import writable
+from krea_pipe.core.money import exact
 from krea_pipe.core.request import Key
-from krea_pipe.pipeline.pricing import exact, usd, usd_range
+from krea_pipe.pipeline.pricing import usd, usd_range
 from krea_pipe.planning.budget import Limits, sum_within
 from krea_pipe.planning.joint_plan import joint_plan
 from krea_pipe.planning.plan import Submit
@@ -139,7 +140,7 @@ def plan(files: tuple[Path, ...], *, check: bool, as_json: bool, **flags: Unpack
         ends = work_on("plan", files, lambda file: _planned(file, flags), as_json=form == "json")
     else:
         ends = _plan_all(files, flags, as_json=form == "json")
-    code = code_of(ends)
+    code = exit_code_of_all(ends)
     is_wrong = code not in (ExitCode.DONE, ExitCode.WORK_PENDING, ExitCode.WAITING)
     return code if check or is_wrong else ExitCode.DONE
 

@@ -15,7 +15,8 @@ from krea_pipe.core.contract import PRICES_AS_OF
 from krea_pipe.core.errors import Place
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import writable
-from krea_pipe.pipeline.pricing import PRICE_CLASSES, PriceList, PriceRow, exact, usd
+from krea_pipe.core.money import exact
+from krea_pipe.pipeline.pricing import PRICE_CLASSES, PriceList, PriceRow, usd
 
 
 @click.command()

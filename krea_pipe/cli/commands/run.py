@@ -13,7 +13,7 @@ import click
 
 from krea_pipe.app import flow
 from krea_pipe.app.batch import Batch, BatchFile, run_batch
-from krea_pipe.app.execution import Listen, Listeners, SendOptions, Work, open_execution
+from krea_pipe.app.execution import Listen, Listeners, RunWork, SendOptions, open_execution
 from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
@@ -53,6 +53,7 @@ from krea_pipe.cli.summary import (
     waiting_json,
     waiting_words,
 )
+from krea_pipe.cli.tables import counted
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending
@@ -79,6 +80,7 @@ MAX_PARALLEL = 8
 @shard_option
 @run_name_option
 @click.option(
+    "-j",
     "--concurrency",
     type=click.IntRange(1, MAX_CONCURRENCY),
     default=500,
@@ -148,6 +150,12 @@ MAX_PARALLEL = 8
     "--without-claims",
     is_flag=True,
     help="Pay without claiming requests in the shared store (KREA_PIPE_REMOTE), for example while it is down.",
+)
+@click.option(
+    "--allow-commands",
+    is_flag=True,
+    help="Let checks with `measure: command` run the commands of FILE on this machine. Without it, a file with such "
+    "checks is refused before anything is sent.",
 )
 @cell_options
 def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) -> int:
@@ -251,10 +259,10 @@ def _say_batch(batch: Batch, notifications: RunNotifications, *, as_json: bool) 
     if as_json:
         print_json(_batch_json(batch, code))
     elif batch.report is not None and not stderr_log.quiet:
-        click.echo(f"\n{len(batch.ends)} pipelines: {summary_sentence(batch.report)}")
+        click.echo(f"\n{counted(len(batch.ends), 'pipeline')}: {summary_sentence(batch.report)}")
         click.echo(f"batch   {batch.page}")
     if is_told and code in GOES_ON:
-        stderr_log.problems(_problems(batch.ending))
+        _tell_end(batch.ending, stderr_log)
         stderr_log.say("info", "to_go_on", f"To continue (nothing is charged twice): {_command()}")
     return code
 
@@ -327,7 +335,7 @@ def _listening(notifications: RunNotifications, *, is_local: bool, as_json: bool
     moves = not (as_json or stderr_log.quiet or stderr_log.in_json) and can_move()
 
     @contextmanager
-    def listen(work: Work, run_id: str) -> Iterator[Listeners]:
+    def listen(work: RunWork, run_id: str) -> Iterator[Listeners]:
         state = ProgressState(work.calls, is_local)
         observe = notifications.begun(work, run_id)
         with _display(state, stderr_log, moves=moves) as display:
@@ -347,6 +355,7 @@ def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
         frozen=flags["frozen"],
         allow_render=flags["allow_render"],
         changed=_changed(flags),
+        allow_commands=flags["allow_commands"],
         shard=chosen,
         run_name=read_run_name(flags["run_name"], os.environ) if chosen is not None else "",
     )
@@ -398,7 +407,8 @@ def _say(finished: flow.FinishedRun, stderr_log: StderrLog, *, as_json: bool, in
     elif not (as_json or stderr_log.quiet):
         _print_in_batch(finished)
     if is_told:
-        stderr_log.problems(problems)
+        _tell_end(finished.ending, stderr_log)
+        stderr_log.problems(finished.problems)
         if finished.kept is not None and finished.kept.drifted and (stderr_log.quiet or stderr_log.in_json):
             stderr_log.say("error", "drifted", lock_words(finished)[-1], cells=list(finished.kept.drifted))
     cells = report.cells
@@ -450,6 +460,15 @@ def _command() -> str:
         elif words[number - 1] == "--notify" and word != "desktop":
             words[number] = "…"
     return shlex.join(words)
+
+
+def _tell_end(ending: Ending, stderr_log: StderrLog) -> None:
+    """Say what has ended a run early; a limit is the user's own, so that nothing went wrong."""
+    problems = _problems(ending)
+    if problems == (ending.limit,):
+        stderr_log.shortcomings(problems)
+    else:
+        stderr_log.problems(problems)
 
 
 def _problems(ending: Ending) -> tuple[Problem, ...]:

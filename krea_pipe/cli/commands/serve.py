@@ -95,7 +95,8 @@ def serve(
             reset        (after: true = once Krea has acted)
             slow         (seconds: N, after: true)
             truncated, corrupt
-    on: end        do: stuck, empty, failed (code, message, where: top, result or nowhere)
+    on: end        do: stuck, empty, failed
+                   (failed: code, message, where: top, result or nowhere)
     on: webhook    do: twice, missing
     Each rule may select by prompt: TEXT, every: N, share: 0 to 1, times: N.
     """

@@ -47,6 +47,7 @@ class _Flags(SelectFlags):
 @run_argument
 @select_options
 @click.option(
+    "-o",
     "--out",
     type=FILE,
     default=Path("sheet.pdf"),

@@ -15,6 +15,7 @@ from krea_pipe.cli.options import Number, UsdType, file_argument, json_option, l
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.exit_codes import ExitCode
+from krea_pipe.core.money import exact_text
 from krea_pipe.core.outcome import Failure
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.training import MODELS, MOST_STEPS, STYLE_KINDS
@@ -176,7 +177,7 @@ def _say(end: Trained, trained: TrainedStyle, *, is_written: bool, as_json: bool
     lines = f"styles:\n  {training.name}: {{id: {quoted}}}\n"
     if as_json:
         facts = {"style_id": style_id, "job_id": end.job_id, "name": training.name, "model": training.model}
-        cost = {"target": trained.target.kind, "trained": end.is_new, "counted_usd": end.usd}
+        cost = {"target": trained.target.kind, "trained": end.is_new, "counted_usd": exact_text(end.usd)}
         written = {"key": training.key, "yaml": lines, "written": str(file) if is_written else None}
         print_json({"schema": "krea-pipe/style@1", **facts, **cost, **written})
         return

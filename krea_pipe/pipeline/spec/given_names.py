@@ -17,6 +17,7 @@ _DEFINITIONS = {
     "references": "reference",
     "moodboards": "moodboard",
     "styles": "style",
+    "checks": "check",
     "profiles": "profile",
     "env": "environment variable",
 }

@@ -127,7 +127,7 @@ def axis_at(trail: Trail) -> tuple[str, Trail] | None:
 def _listed(options: list[str]) -> str | None:
     """The keys that are allowed somewhere; request fields are many, and known by one of them."""
     others = [one for one in options if one not in FIELD_NAMES or one == "prompt"]
-    if len(options) <= _MAX_LISTED + 4:
+    if len(options) <= _MAX_LISTED + 5:
         return f"valid keys: {', '.join(options)}"
     if {*DEFAULTS} <= {*options} and len(others) <= _MAX_LISTED + 4:
         return f"valid keys: {', '.join(others)}, and request fields such as creativity"

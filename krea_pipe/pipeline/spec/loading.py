@@ -27,10 +27,12 @@ from krea_pipe.pipeline.spec.checks import (
 )
 from krea_pipe.pipeline.spec.given_names import check_given_names, check_set_paths
 from krea_pipe.pipeline.spec.hints import nearest
+from krea_pipe.pipeline.spec.image_checks import ImageChecks, unused_check_warnings
 from krea_pipe.pipeline.spec.library import Library
 from krea_pipe.pipeline.spec.overlay import Overrides, apply_overrides, check_sets, parse_sets
 from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, user_prices
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
+from krea_pipe.pipeline.spec.recipes import DELIVER, used_recipes
 from krea_pipe.pipeline.spec.report_view import read_report_view
 from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
@@ -148,6 +150,7 @@ class _Builder:
         self.environment = self._declared_environment(overrides.environment)
         self.variables = self._variables()
         self.library = Library.of(data, problems, self.root, allowed_values(document.data))
+        self.checks = ImageChecks.of(data, problems, self.root)
         self.prices = read_prices(data, problems, user_prices(overrides.environment))
 
     def build(self) -> Pipeline:
@@ -167,7 +170,11 @@ class _Builder:
             *(
                 ()
                 if is_library(self.document.data)
-                else (unused_warnings(self.library, stages), variable_warnings(self.document, own, used, stages))
+                else (
+                    unused_warnings(self.library, stages),
+                    unused_check_warnings(self.checks, stages),
+                    variable_warnings(self.document, own, used, stages),
+                )
             ),
         )
         return Pipeline(
@@ -271,7 +278,12 @@ class _Builder:
         return [self._stage(own, mapping_in(stages, own), ("stages", own)) for own in stages]
 
     def _stage(self, name: str, data: Mapping[str, Json], trail: Trail) -> Stage:
-        return StageBuilder(self.variables, self.library, mapping_in(self.data, "defaults"), data, trail).stage(name)
+        fields = mapping_in(self.data, "defaults").items()
+        defaults = {key: one for key, one in fields if key not in ("checks", DELIVER)}
+        builder = StageBuilder(self.variables, self.library, defaults, data, trail)
+        holder, at = (data, trail) if DELIVER in data else (mapping_in(self.data, "defaults"), ("defaults",))
+        deliver = tuple(used_recipes(holder, at, self.library.recipes, self.problems))
+        return replace(builder.stage(name), checks=self.checks.of_stage(data, trail), deliver=deliver)
 
     def _shorthand(self) -> dict[str, Json]:
         lists = {key: self.data[key] for key in NAMED_OR_USED if key in self.data}

@@ -30,7 +30,8 @@ def read_report_view(data: Mapping[str, Json], stages: Sequence[Stage], problems
         trail = ("report", "columns", list(columns or ()).index(name))
         problems.add("axis_twice", f"`{name}` is already in `rows`", trail, "remove it from `rows` or from `columns`")
     size = data.get("size")
-    sort = _sort(str(data.get("sort", "")), known, problems)
+    checks = {f"check.{check.name}" for stage in stages for check in stage.checks}
+    sort = _sort(str(data.get("sort", "")), known, checks, problems)
     return ReportView(rows, columns, size if isinstance(size, int) else None, sort)
 
 
@@ -43,13 +44,17 @@ def _axes(data: Mapping[str, Json], kind: str, known: set[str], problems: Proble
     return tuple(map(str, listed))
 
 
-def _sort(sort: str, known: set[str], problems: Problems) -> str:
+def _sort(sort: str, known: set[str], checks: set[str], problems: Problems) -> str:
     order = sort.removeprefix("-")
     if order.startswith("axis."):
         _check_axis(order.removeprefix("axis."), ("report", "sort"), known, problems)
-    elif order and order not in SORTS:
+    elif order and order not in SORTS and order not in checks:
         axis = f"`axis.{order}`" if order in known else None
-        hint = f"did you mean {axis}?" if axis else suggestion(order, [*SORTS, *(f"axis.{name}" for name in known)])
+        hint = (
+            f"did you mean {axis}?"
+            if axis
+            else suggestion(order, [*SORTS, *checks, *(f"axis.{name}" for name in known)])
+        )
         problems.add("unknown_order", f"cells cannot be sorted by `{order}`", ("report", "sort"), hint)
     return sort
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, cast
@@ -49,6 +50,7 @@ _RANK = ("type", "const", "enum", "minimum", "maximum", "minItems", "minProperti
 _RANGE = {"from", "to", "steps", "by", "count", "zip", "glob", "csv", "words"}
 
 
+_SUFFIX = ".schema.json"
 _Validator = jsonschema.Draft202012Validator
 
 
@@ -62,10 +64,18 @@ class _Finding:
 
 def schema_text(name: str) -> str:
     """The text of a schema, from the wheel or, in an editable install, from the repository's top level."""
-    packaged = files("krea_pipe") / "schemas" / name
-    if packaged.is_file():
-        return packaged.read_text(encoding="utf-8")
-    return (Path(__file__).parents[3] / "schemas" / name).read_text(encoding="utf-8")
+    return (_schemas() / name).read_text(encoding="utf-8")
+
+
+def schema_names() -> list[str]:
+    """The names of all schemas, sorted."""
+    found = (one.name for one in _schemas().iterdir())
+    return sorted(name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
+
+
+def _schemas() -> Traversable:
+    packaged = files("krea_pipe") / "schemas"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "schemas"
 
 
 def top_keys() -> list[str]:
@@ -453,6 +463,8 @@ def _list_hint(trail: Trail, value: object) -> str | None:
         return f"start each with a hyphen: {str(form_of(trail)).partition(': ')[2]}"
     if isinstance(value, str) and value.startswith("-"):
         return "put a space after each hyphen: `- dawn`"
+    if trail[-1] == "colours":
+        return form_of(trail)
     return f"put it in brackets: [{value}]" if isinstance(value, (str, int, float)) else form_of(trail)
 
 
@@ -469,6 +481,8 @@ def _scalar_hint(trail: Trail, schema: Mapping[str, Any], value: object) -> str 
 def _pattern_hint(trail: Trail) -> str | None:
     if "moodboards" in trail and trail[-1] == "id":
         return "a moodboard id is a UUID, such as 3f0c9c1e-8f1b-4f0e-9f5d-2b7a1c6d4e90, as in its share link"
+    if "colours" in trail:
+        return 'write it as "#ff6600", in quotes'
     if trail and trail[-1] == "background":
         return form_of_key("background")
     return "use letters, digits, dots, hyphens and _" if trail and trail[-1] in ("id", "name") else None

@@ -17,7 +17,6 @@ from krea_pipe.pipeline.spec.axes import UPSTREAM, AxisBuilder
 from krea_pipe.pipeline.spec.hints import form_of_key, suggestion
 from krea_pipe.pipeline.spec.library import Library, ValueIndexes, value_indexes
 from krea_pipe.pipeline.spec.problems import Problems
-from krea_pipe.pipeline.spec.recipes import used_recipes
 
 TAKE = "take"
 MAX_STAGES = 500
@@ -67,7 +66,6 @@ class StageBuilder:
             needs=tuple(cast("list[str]", needs if isinstance(needs, list) else [needs])),
             unused_ok=frozenset(self._unused_ok()),
             defaults=defaults,
-            deliver=tuple(used_recipes(self.data, self.trail, self.library.recipes, self._problems)),
         )
 
     @property

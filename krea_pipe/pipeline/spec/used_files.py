@@ -18,7 +18,7 @@ from krea_pipe.pipeline.source import Document, Trail, UsedFile, read_document
 from krea_pipe.pipeline.spec.schema import top_keys
 
 USE = "use"
-SECTIONS = ("vars", "defaults", "prompts", *LIST_FIELDS, "looks", "axes", "deliver", "profiles")
+SECTIONS = ("vars", "defaults", "prompts", *LIST_FIELDS, "looks", "axes", "checks", "deliver", "profiles")
 """The keys of a used file whose definitions are merged."""
 MAX_USE_DEPTH = 8
 MAX_USED_FILES = 50
@@ -53,22 +53,12 @@ def with_used_files(document: Document, root: Path) -> Document:
     reader.read(document, (document.file.resolve(),))
     reader.problems.check()
     found = reader.definitions
-    _check_recipes(document, found)
     return replace(
         document,
         root=_merged(document.root, found, reader.unknown),
         used=tuple(reader.files),
         problems=(*document.problems, *reader.loading),
     )
-
-
-def _check_recipes(document: Document, found: dict[str, Node]) -> None:
-    """Refuse a file with one stage that lists recipes and has definitions of others: one key cannot be both."""
-    own = document.root.children.get("deliver")
-    if "deliver" in found and own is not None and isinstance(own.data, list):
-        message = "`deliver` lists recipes for the only stage, so it cannot also hold those of the used files"
-        hint = "write the stage below `stages:`, with `deliver:` in it"
-        raise InvalidInput(Problem("recipes_in_use", message, document.key_place(("deliver",)), hint))
 
 
 @dataclass(slots=True)
@@ -96,7 +86,8 @@ class _Reader:
             try:
                 files = files_of(text, above[-1].parent, self.root)
             except Unusable as error:
-                self.problems.note(Problem(error.code, str(error), at, error.hint or _HINT))
+                hint = _outside_hint(self.root) if error.code == "reference_outside" else error.hint or _HINT
+                self.problems.note(Problem(error.code, str(error), at, hint))
                 continue
             for file in files:
                 self._take(file, above, _shown(document.file, above[-1], file), at)
@@ -152,11 +143,18 @@ class _Reader:
             self.problems.note(Problem("bad_version", "a used file must have `version: 1`", at))
 
 
+def _outside_hint(root: Path) -> str:
+    """What to do about a file outside the folder that a pipeline must not leave."""
+    if (root / ".git").exists():
+        return f"used files must be inside the repository {root.name}/, and their paths are relative"
+    return f"used files must be inside {root.name}/; in a git repository, they can be anywhere inside the repository"
+
+
 def _paths(said: Json) -> Iterator[tuple[Trail, str]]:
     """Each path under `use`; the schema refuses anything else there."""
     items = said if isinstance(said, list) else [said]
     for index, one in enumerate(items):
-        if isinstance(one, str):
+        if isinstance(one, str) and one:
             yield ((USE, index) if isinstance(said, list) else (USE,)), one
 
 
@@ -186,7 +184,7 @@ def _merged(own: Node, found: dict[str, Node], unknown: dict[str, tuple[int, Nod
 
 def _move_lists(children: dict[str | int, Node], found: dict[str, Node]) -> None:
     """Move the lists of a file with one stage to its defaults, where names are defined under the same key."""
-    for kind in LIST_FIELDS:
+    for kind in (*LIST_FIELDS, "checks", "deliver"):
         node = children.get(kind)
         if kind in found and node is not None and isinstance(node.data, list):
             del children[kind]

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from urllib.parse import quote
 
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.money import exact
 from krea_pipe.core.word_diff import change_json
-from krea_pipe.pipeline.pricing import exact, usd, usd_range
+from krea_pipe.pipeline.pricing import usd, usd_range
 from krea_pipe.planning.plan import Sum
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, ChangeKind, Comparison, Revision
 from krea_pipe.report.markdown import code, table_head, table_row

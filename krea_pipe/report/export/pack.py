@@ -11,9 +11,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.money import exact
 from krea_pipe.core.request import ByKey, Key, source_text
 from krea_pipe.core.xmp import XmpFields, xmp_packet
-from krea_pipe.pipeline.pricing import exact
 from krea_pipe.report.csv_table import csv_text
 from krea_pipe.report.export.archive import ZipMoment, final_names, replacing, safe_part, zip_moment
 from krea_pipe.report.export.image_names import names_by_id, names_by_template

@@ -42,7 +42,7 @@ const digestText = (text) => (text.length > 400 ? `${text.length} ${text.slice(-
 
 function labelCell(open, cell) {
   const decision = decisionWords(cell);
-  const parts = [`${view.blind ? saidName(cell) : fullName(cell)}: ${WORDS[cell.status]}`, cell.error?.message, decision, cell.adopted && "adopted"];
+  const parts = [`${view.blind ? saidName(cell) : fullName(cell)}: ${WORDS[cell.status]}`, cell.error?.message, decision, cell.adopted && "adopted", view.blind ? "" : checkWords(cell)];
   open.setAttribute("aria-label", parts.filter(Boolean).join(", "));
   open.title = view.blind ? "" : [cell.id, whyOf(cell)].filter(Boolean).join("\n");
 }
@@ -113,7 +113,7 @@ function flagsOf(cell) {
   if (typeof cell.distance === "number" && cell.axes.run !== "before") {
     flags.push(make("span", { className: "distance", title: "Distance between the two runs", textContent: cell.distance.toFixed(2) }));
   }
-  return flags;
+  return view.blind ? flags : [...flags, ...checkFlags(cell)];
 }
 
 /** What the heads do not say, then the marks; they are reached by keys and menus, so that a grid has one tab stop. */

@@ -20,7 +20,7 @@ function filteredCells() {
   return cells.filter(test);
 }
 
-function filterOf({ only, statuses, decided, search, same }) {
+function filterOf({ only, statuses, decided, check, search, same }) {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen = Object.entries(only).map(([name, keys]) => [name, new Set(keys)]);
   return (cell) =>
@@ -28,6 +28,7 @@ function filterOf({ only, statuses, decided, search, same }) {
     (!statuses.length || statuses.includes(cell.status)) &&
     chosen.every(([name, keys]) => !hasAxis(cell, name) || keys.has(keyOf(cell.axes[name]))) &&
     words.every((word) => hasWord(cell.index, word)) &&
+    (!check || failsCheck(cell, check)) &&
     (!decided || isDecided(cell, decided));
 }
 
@@ -49,12 +50,12 @@ function isDecided(cell, wanted) {
 }
 
 /** How many things narrow the sheet down; folded pairs are not among them. */
-function filtersInUse({ only, statuses, decided, search } = view) {
-  return Object.keys(only).length + (statuses.length ? 1 : 0) + (decided ? 1 : 0) + (search.trim() ? 1 : 0);
+function filtersInUse({ only, statuses, decided, check, search } = view) {
+  return Object.keys(only).length + (statuses.length ? 1 : 0) + (decided ? 1 : 0) + (check ? 1 : 0) + (search.trim() ? 1 : 0);
 }
 
 function clearFilters() {
-  setView({ only: {}, statuses: [], decided: "", search: "" });
+  setView({ only: {}, statuses: [], decided: "", check: "", search: "" });
 }
 
 /** Show only some of the values that a stage has of an axis; what only other stages have stays as it is. */
@@ -80,6 +81,8 @@ const ORDERS = {
 function orderNamed(sort) {
   const name = sort.replace(/^-/, "");
   if (Object.hasOwn(ORDERS, name)) return ORDERS[name];
+  const check = name.startsWith("check.") ? name.slice("check.".length) : "";
+  if (check) return checkNames().includes(check) ? { name: check, of: (cell) => checkValue(cell, check), ways: ["lowest first", "highest first"] } : null;
   if (!name.startsWith("axis.")) return null;
   const axis = name.slice("axis.".length);
   const of = ({ stage, index }) => {

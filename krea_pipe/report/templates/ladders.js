@@ -217,7 +217,7 @@ function redrawLadders() {
 }
 
 /** What of the view changes a ladder. */
-const LADDER_PARTS = ["ladder", "ladderBy", "ladderFirst", "only", "statuses", "decided", "search"];
+const LADDER_PARTS = ["ladder", "ladderBy", "ladderFirst", "only", "statuses", "decided", "check", "search"];
 
 /** Put the summary of decisions and the ladder under the name of each stage. */
 function placeInStages() {

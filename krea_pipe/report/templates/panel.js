@@ -16,6 +16,7 @@ function panelOf(cell) {
     ...provenanceNodes(cell),
     ...deliveredNodes(cell),
     ...tableSection("Axes", axesOf(cell).filter(({ name }) => name in cell.axes).map((axis) => [axis.name, labelOf(cell, axis)])),
+    ...checkSection(cell),
     ...tableSection("Parameters", parameters),
     ...tableSection("Run", runFacts(cell)),
     ...tableSection("Attempts", cell.attempts.map(({ at, event, detail }) => [moment(at), detail ? `${event}: ${detail}` : event])),

@@ -269,7 +269,7 @@ function redrawCells(indexes) {
 
 /** Whether a change of a cell can move cells about: its picture has another shape, or the order or the filter read it. */
 function movesCell(index) {
-  if (view.decided || view.statuses.length || /^-?(stars|time|cost|distance)$/.test(view.sort)) return true;
+  if (view.decided || view.check || view.statuses.length || /^-?(stars|time|cost|distance|check\..*)$/.test(view.sort)) return true;
   const { layout, ratios } = sheetOf(index);
   const before = ratios.get(index);
   ratios.set(index, ratioOf(cells[index]));

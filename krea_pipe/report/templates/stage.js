@@ -118,7 +118,7 @@ function startSheet() {
   document.addEventListener("click", followProblem);
 }
 
-const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "search", "sort", "size", "same", "blind"];
+const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "check", "search", "sort", "size", "same", "blind"];
 let layoutDone = false;
 let drawWaits = 0;
 let drawnAt = 0;

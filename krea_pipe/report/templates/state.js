@@ -9,8 +9,10 @@ const PLAIN_VIEW = Object.freeze({
   statuses: [],
   /** Which decisions are shown: "", "picked", "rejected", "open", "disputed", "1" to "5" for at least so many stars, or "by:NAME". */
   decided: "",
+  /** Which images are shown: "", those that do not pass any check ("failed"), or those that do not pass the check of a name. */
+  check: "",
   search: "",
-  /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance" or "axis.NAME"; "-" turns it round. */
+  /** "" is the pivot; else cells stand in one line, sorted by "time", "cost", "stars", "distance", "check.NAME" or "axis.NAME"; "-" turns it round. */
   sort: report.view?.sort ?? "",
   /** The side of a typical cell in CSS pixels; 0 chooses it by the window and the number of cells. */
   size: report.view?.size ?? 0,
@@ -83,7 +85,7 @@ function hashOf(whole) {
     for (const key of keys) pairs.push([`only.${axis}`, key || NO_VALUE]);
   }
   for (const name of ["statuses", "compare", "pair"]) for (const text of one[name]) pairs.push([name, text]);
-  for (const name of ["decided", "search", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values", "blind"]) if (one[name]) pairs.push([name, one[name]]);
+  for (const name of ["decided", "check", "search", "ladder", "ladderBy", "cell", "compareAs", "drafts", "values", "blind"]) if (one[name]) pairs.push([name, one[name]]);
   if (one.sort !== PLAIN_VIEW.sort) pairs.push(["sort", one.sort || NO_ORDER]);
   if (one.size !== PLAIN_VIEW.size) pairs.push(["size", String(one.size)]);
   for (const name of ["comparing", "same", "ladderFirst"]) if (one[name]) pairs.push([name, "yes"]);
@@ -109,6 +111,7 @@ function readPair(found, name, text) {
   else if (name === "size") found.size = (Number(text) ? Math.min(480, Math.max(80, Number(text))) : PLAIN_VIEW.size);
   else if (["comparing", "same", "ladderFirst"].includes(name)) found[name] = text === "yes";
   else if (name === "decided") found.decided = DECIDED.includes(text) || text.startsWith(DECIDED_BY) ? text : "";
+  else if (name === "check") found.check = text === "failed" || checkNames().includes(text) ? text : "";
   else if (name === "drafts" || name === "values") found[name] = stagesByName.has(text) ? text : "";
   else if (name === "sort") found.sort = text === NO_ORDER ? "" : orderNamed(text) ? text : PLAIN_VIEW.sort;
   else if (["search", "ladder", "ladderBy", "compareAs", "blind"].includes(name)) found[name] = text;

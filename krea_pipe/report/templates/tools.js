@@ -44,11 +44,13 @@ function startSearch() {
 function startChoices() {
   const orders = [["", "Pivot"], ...["time", "cost", "stars"].map((name) => [name, ORDERS[name].name])];
   if (cells.some(({ distance }) => typeof distance === "number")) orders.push(["distance", ORDERS.distance.name]);
+  orders.push(...checkNames().map((name) => [`check.${name}`, `Check: ${name}`]));
   const axes = new Set(report.stages.flatMap((stage) => stage.axes.map(({ name }) => name)));
   orders.push(...[...axes].map((name) => [`axis.${name}`, name]));
   fillSelect("sort", orders, (sort) => setView({ sort }));
   const stars = [1, 2, 3, 4, 5].map((count) => [String(count), `${"\u2605".repeat(count)}${count < 5 ? " and more" : ""}`]);
   fillSelect("decided", [["", "All"], ["picked", "Picked"], ["rejected", "Rejected"], ["open", "Open"], ...stars], (decided) => setView({ decided }));
+  toolAt("check").addEventListener("change", ({ target }) => setView({ check: target.value }));
   drawPeople();
   toolAt("turn").addEventListener("click", () => setView({ sort: view.sort.startsWith("-") ? view.sort.slice(1) : `-${view.sort}` }));
 }
@@ -75,6 +77,7 @@ function drawTools() {
   if (!searchWaits && search.value !== view.search) search.value = view.search;
   drawStatuses();
   drawPeople();
+  drawCheckFilter();
   toolAt("decided").value = view.decided;
   toolAt("decided").parentElement.hidden = isDiff;
   toolAt("sort").value = view.sort.replace(/^-/, "");

@@ -235,7 +235,7 @@ function redrawValues() {
   });
 }
 
-const VALUES_PARTS = ["values", "only", "statuses", "decided", "search", "same"];
+const VALUES_PARTS = ["values", "only", "statuses", "decided", "check", "search", "same"];
 
 function startValues() {
   onView((now, before) => {

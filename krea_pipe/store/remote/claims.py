@@ -81,6 +81,38 @@ class Claims:
         """
         return self._log.read_after(f"{CLAIMS}/{key}", number)
 
+    def history(self, key: str) -> tuple[list[JournalLine], str]:
+        """Read all lines of a request.
+
+        Args:
+            key: the key of the request.
+
+        Returns:
+            The lines up to the first that is not trusted, and why that is not; "" if all are.
+
+        Raises:
+            RemoteFailed: they could not be read.
+        """
+        lines: list[JournalLine] = []
+        for event in self.read(key, 0):
+            line = _line(key, event)
+            if isinstance(line, str):
+                return lines, line
+            lines.append(line)
+        return lines, ""
+
+    def keys(self) -> frozenset[str]:
+        """List the requests that have claims: a call for every thousand claims.
+
+        Returns:
+            Their keys.
+
+        Raises:
+            RemoteFailed: they could not be listed.
+        """
+        names = (entry.name.split("/")[-2] for entry in self.bucket.list(CLAIMS))
+        return frozenset(name for name in names if _KEY.fullmatch(name))
+
     def name_job(self, job_id: str, key: str) -> None:
         """Tell every home whose a job is.
 
@@ -191,19 +223,25 @@ class Claims:
         return NumberedLog(self.bucket, self.seal)
 
     def _take(self, key: str, event: LoggedEvent) -> None:
-        if event.data is None:
-            hint = "if you know that nothing was paid for it, delete these objects"
-            self.blocked[key] = f"its claims in the shared store are not trusted: {event.reason}; {hint}"
-            return
-        try:
-            line = decode(json.dumps(event.data.get("line")).encode())
-        except UnknownEvent as error:
-            self.blocked[key] = f"a newer version of krea-pipe has claimed it ({error}); update krea-pipe"
-            return
-        if line is None or line.key != key:
-            self.blocked[key] = f"{CLAIMS}/{key}/{event.number:04} in the shared store is not a claim"
+        line = _line(key, event)
+        if isinstance(line, str):
+            self.blocked[key] = line
         else:
             self.replay.take(line)
+
+
+def _line(key: str, event: LoggedEvent) -> JournalLine | str:
+    """The line that an event holds, or why it cannot be used."""
+    if event.data is None:
+        hint = "if you know that nothing was paid for it, delete these objects"
+        return f"its claims in the shared store are not trusted: {event.reason}; {hint}"
+    try:
+        line = decode(json.dumps(event.data.get("line")).encode())
+    except UnknownEvent as error:
+        return f"a newer version of krea-pipe has claimed it ({error}); update krea-pipe"
+    if line is None or line.key != key:
+        return f"{CLAIMS}/{key}/{event.number:04} in the shared store is not a claim"
+    return line
 
 
 def _last(name: str) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.money import exact
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog
 
@@ -77,7 +78,7 @@ class NamedBudget:
             self._read()
 
     def _append(self, amount: Decimal) -> bool:
-        event: dict[str, Json] = {"run": self.run, "cap": str(self.total), "taken": str(amount)}
+        event: dict[str, Json] = {"run": self.run, "cap": exact(self.total), "taken": exact(amount)}
         if not self.log.append(self._prefix, self.number + 1, event):
             return False
         self.number, self.taken = self.number + 1, self.taken + amount
