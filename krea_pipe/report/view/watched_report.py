@@ -1,5 +1,6 @@
 """The report of a pipeline file that is being edited, which its watcher replaces from another thread."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -34,14 +35,15 @@ class WatchedReport:
     status: WatchStatus
     state: RunState = "watching"
     digests: frozenset[str] = field(init=False)
-    _build: Callable[[], Report] | None = None
+    _builds: deque[Callable[[], Report]] = field(default_factory=lambda: deque(maxlen=1))
+    """What was shown last and not looked at; its methods are atomic."""
 
     def __post_init__(self) -> None:
         self.digests = frozenset(digests_of(self.report))
 
     def show(self, build: Callable[[], Report]) -> None:
         """Have the next look show what `build` returns, which that look calls."""
-        self._build = build
+        self._builds.append(build)
 
     def say(self, status: WatchStatus) -> None:
         """Have pages say this."""
@@ -49,8 +51,9 @@ class WatchedReport:
 
     def look(self) -> list[int]:
         """Take in what was shown since the last look; the places of the rows that have changed in the same state."""
-        build, self._build = self._build, None
-        if build is None:
+        try:
+            build = self._builds.pop()
+        except IndexError:
             return []
         before, report = self.report, build()
         if report.finished_at <= before.finished_at:
