@@ -48,6 +48,7 @@ UNSTABLE = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "JOB"),
     (re.compile(r"\b[0-9a-f]{64,}\b|\b[0-9a-f]{8}…"), "DIGEST"),
     (re.compile(r"\([0-9a-f]{10}\)"), "(COMMIT)"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b"), "TIME"),
     (re.compile(r',"space":"loopback"'), ""),
 )
 

@@ -23,7 +23,7 @@ from krea_pipe.pipeline.spec import Loaded
 from krea_pipe.planning.budget import Limits, Permission, sum_within
 from krea_pipe.planning.joint_plan import joint_plan
 from krea_pipe.planning.plan import Step, is_read_again
-from krea_pipe.report.batch_page import BatchRow, write_batch_page
+from krea_pipe.report.batch_page import BATCHES, BatchRow, write_batch_page
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.report.model import PipelineView, Report, costs, totals
 from krea_pipe.store.home import make_home
@@ -301,7 +301,7 @@ def _reported(ends: Sequence[BatchEnd], batch_id: str, home: Path | None) -> tup
     runs = [end.finished for end in ends if end.finished is not None]
     if home is None or not runs:
         return None, None
-    page = write_batch_page(home / "batches" / batch_id, [_row(end) for end in ends])
+    page = write_batch_page(home / BATCHES / batch_id, [_row(end) for end in ends])
     reports = [run.report for run in runs]
     all_rows = tuple(row for one in reports for row in one.rows)
     cost = replace(

@@ -3,7 +3,6 @@
 Nothing that goes wrong here is said, because it would be printed into the line that is being typed.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -12,21 +11,30 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from krea_pipe.app.run_argument import resolve_run
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.pipeline.source import read_document
-from krea_pipe.report.folder import PLANNED, RECORD, find_run, run_folders
+from krea_pipe.report.folder import RECORD, read_head
+from krea_pipe.report.run_list import list_runs
 from krea_pipe.store.home import open_home
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """The ids of stored runs, the newest first, or a folder."""
+    """The names of pipelines with runs and the ids of runs, the latest first, or a file or folder."""
     if "/" in incomplete or incomplete.startswith("."):
-        return [CompletionItem(incomplete, type="dir")]
+        return [CompletionItem(incomplete, type="file")]
     with suppress(KreaPipeError, OSError):
-        folders = reversed(run_folders(open_home(os.environ)))
-        names = (path.name for path in folders if (path / RECORD).is_file() or (path / PLANNED).is_file())
-        return _beginning(names, incomplete)
+        listed = list_runs(open_home(os.environ))
+        return _beginning((*listed.names, *(run.id for run in listed.runs)), incomplete)
     return []
+
+
+def complete_pipeline(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """The names of pipelines with runs, or a file."""
+    names = list[CompletionItem]()
+    with suppress(KreaPipeError, OSError):
+        names = _beginning(list_runs(open_home(os.environ)).names, incomplete)
+    return names or [CompletionItem(incomplete, type="file")]
 
 
 def complete_stage_of_file(
@@ -49,11 +57,10 @@ def complete_stage_of_run(
     param: click.Parameter,  # noqa: ARG001
     incomplete: str,
 ) -> list[CompletionItem]:
-    """The stages of the run that was named before, or of the latest."""
-    with suppress(KreaPipeError, OSError, ValueError, KeyError, TypeError):
-        folder = find_run(open_home(os.environ), ctx.params.get("run"))
-        data = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return _beginning((str(stage["name"]) for stage in data["stages"]), incomplete)
+    """The stages of the pipeline or run that was named before, or of the latest run."""
+    with suppress(KreaPipeError, OSError):
+        place = resolve_run(ctx.params.get("source"), os.environ)
+        return _beginning((stage.name for stage in read_head(place.folder / RECORD).stages), incomplete)
     return []
 
 

@@ -43,6 +43,7 @@ GROUPS = {
     },
     "Look at runs and share them": {
         "view": ("krea_pipe.cli.commands.view:view", "View a run in the browser, during and after the run."),
+        "runs": ("krea_pipe.cli.commands.runs:runs", "List runs, the latest first. Needs no network and no key."),
         "report": ("krea_pipe.cli.commands.report:report", "Regenerate the report of a finished run."),
         "diff": ("krea_pipe.cli.commands.diff:diff", "Compare two runs cell by cell on one page."),
         "merge": ("krea_pipe.cli.commands.merge:merge", "Merge the runs of several shards into one report."),

@@ -2,7 +2,9 @@
 
 import math
 import os
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, TypeVar
@@ -19,6 +21,7 @@ from krea_pipe.planning.lockfile import SUFFIX
 
 _MAX_USD = 1_000_000_000
 DAY = 24 * 60 * 60
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,6 +71,21 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
+
+
+class Span(click.ParamType[timedelta]):
+    """A length of time: `12h`, `30d`, `8w`."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Turn text into a time."""
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"(\d{1,4})([hdw])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a time like 12h, 30d or 8w", param, ctx)
+        return int(found[1]) * _UNITS[found[2]]
 
 
 class PathType(click.Path):

@@ -5,6 +5,8 @@ import re
 import sys
 import threading
 import webbrowser
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import click
 
@@ -47,7 +49,15 @@ page_options = combined(
 )
 
 
-def announce_page(url: str, run_id: str, words: str, *, opens: bool | None, as_json: bool) -> None:
+def announce_page(
+    url: str,
+    run_id: str,
+    words: str,
+    *,
+    opens: bool | None,
+    as_json: bool,
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> None:
     """Print where the page is immediately, because the caller may wait for this line.
 
     Args:
@@ -56,9 +66,10 @@ def announce_page(url: str, run_id: str, words: str, *, opens: bool | None, as_j
         words: what people are told about it.
         opens: open it in a browser; None opens it where somebody sits.
         as_json: print one JSON object.
+        more: other fields of that object.
     """
     if as_json:
-        print_json_line({"schema": "krea-pipe/view@1", "url": url, "run_id": run_id})
+        print_json_line({"schema": "krea-pipe/view@1", "url": url, "run_id": run_id, **more})
     else:
         click.echo(url)
         click.echo(words, err=True)

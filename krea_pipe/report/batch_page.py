@@ -13,6 +13,8 @@ from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.words import summary_sentence
 from krea_pipe.store.atomic import write_atomically
 
+BATCHES = "batches"
+"""The folder of the pages of batches, in the home folder."""
 _PICTURES = 6
 """Pictures of each pipeline."""
 _HEAD = """<!doctype html>

@@ -18,7 +18,7 @@ from krea_pipe.report.record import from_json, to_lines
 from krea_pipe.report.thumbnails import Shrink, digests_of, link_thumbnails, make_thumbnails, read_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home_list import HomeList
-from krea_pipe.store.plain import check_folders, is_plain, read_plain
+from krea_pipe.store.plain import check_folders, is_plain, open_plain, read_plain
 from krea_pipe.store.presence import RUN_ID
 from krea_pipe.store.space import REPORT, Space, open_space
 
@@ -30,11 +30,17 @@ PLANNED = "started.json"
 RUN_ORDER = "run-order.txt"
 """The runs in the order in which they began, in the home folder."""
 
+ASSEMBLED = "assembled"
+"""The folder of the reports of all current cells of a pipeline, in the home folder."""
+
 MAX_MB = 25
 """The size that most mail servers accept."""
 
 MB = 1_000_000
 _HEADER_BYTES = 4_000
+_HEAD_BYTES = 16_384
+_CELLS = b'\n "cells": ['
+"""What the cells of a report begin with: no text in it contains the end of a line."""
 GENERATOR = b'<meta name="generator" content="krea-pipe">'
 """Stands in the head of each page."""
 
@@ -145,6 +151,37 @@ def read_record(path: Path) -> Report:
     if not isinstance(data, dict):
         raise StateError(Problem("unreadable_report", f"{path} contains no report"))
     return from_json(data)
+
+
+def read_head(path: Path) -> Report:
+    """The report that a file holds, without its cells, which come last and are not read.
+
+    Raises:
+        FileNotFoundError: there is no such file. StateError: it is damaged, or a link.
+    """
+    try:
+        data = json.loads(_head_of(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError):
+        return replace(read_record(path), rows=())  # it was not written by krea-pipe, or is damaged
+    return from_json(data)
+
+
+def _head_of(path: Path) -> bytes:
+    """The text of a report up to its cells, with none of them.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    head = bytearray()
+    with os.fdopen(open_plain(path), "rb", buffering=0) as stream:
+        while piece := stream.read(_HEAD_BYTES):
+            start = max(len(head) - len(_CELLS), 0)
+            head += piece
+            if (end := head.find(_CELLS, start)) >= 0:
+                return bytes(head[:end]) + _CELLS + b"]}"
+    raise ValueError(f"{path} has no cells")
 
 
 def run_folders(home: Path) -> list[Path]:

@@ -206,7 +206,8 @@ class Report:
 
     `pipeline_cells` says how many cells the pipeline had, of which the run may have taken a part; reports of earlier
     versions and of two runs do not know. `shard` says which shard the run is of, as in `2/8`, `merged` the ids of the
-    runs that a merged report is made of.
+    runs that a merged report is made of. `assembled` says that it is of no run: it has the current cells of a pipeline,
+    each with its stored image, and its times are those of the latest image.
     """
 
     run_id: str
@@ -230,6 +231,7 @@ class Report:
     shard: str | None = None
     merged: tuple[str, ...] = ()
     view: ReportLayout | None = None
+    assembled: bool = False
 
 
 def seen_from(folder: Path, path: Path) -> str:

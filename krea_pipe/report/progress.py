@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.json_data import Json
@@ -176,6 +176,20 @@ def open_progress(home: Path, folder: Path) -> "RunProgress":
     return progress
 
 
+class LaterReports(Protocol):
+    """Finds the report that takes the place of one that is shown. Used by one thread at a time."""
+
+    def after(self, progress: "RunProgress") -> "RunProgress | None":
+        """The report that is to be shown from now on.
+
+        Args:
+            progress: the report that is shown.
+
+        Returns:
+            The other report; None to stay with this one.
+        """
+
+
 @dataclass(slots=True)
 class Reruns:
     """Finds a later run of the same pipeline; each folder is read once. Used by one thread at a time."""
@@ -236,7 +250,7 @@ class RunProgress:
         if self.state == "ended":
             return []
         # Asked before the report is read: a run that ends in between must not be taken for a dead one.
-        is_alive = self.state == "running" and self.space.presence.is_alive(self.report.run_id)
+        is_alive = self.state == "running" and self.space.presence.is_in_progress(self.report.run_id)
         if is_plain(self.folder / RECORD):
             self.report, self.state = read_report(self.folder), "ended"
             self.digests = frozenset(digests_of(self.report))

@@ -36,7 +36,7 @@ from krea_pipe.report.model import (
 
 _T = TypeVar("_T")
 _STATUSES = frozenset(get_args(Status))
-OPTIONAL = ("shard", "merged", "view")
+OPTIONAL = ("shard", "merged", "view", "assembled")
 """The fields of a report that the file has only where they say something."""
 OF_PAIRS = ("pair", "distance", "same")
 """The fields of a row that the file has only in a report of two runs."""

@@ -61,6 +61,8 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
     before, between, after = report.run_id.partition("..")
     run = [("Before", before), ("After", after)] if between else [("Run", report.run_id)]
     times = [("Started", _moment(report.started_at)), ("Took", _duration(report.started_at, report.finished_at))]
+    if report.assembled:
+        run, times = [("Cells", "as in the file now, with the images of all runs")], _latest_image(report)
     found = [
         *run,
         ("Shard", report.shard or ""),
@@ -71,6 +73,11 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
         ("Made by", f"krea-pipe {report.tool_version}"),
     ]
     return [(name, text) for name, text in found if text]
+
+
+def _latest_image(report: Report) -> list[tuple[str, str]]:
+    has_image = any(row.sha256 for row in report.rows)
+    return [("Latest image", _moment(report.finished_at))] if has_image else []
 
 
 def _runs(ids: tuple[str, ...]) -> str:

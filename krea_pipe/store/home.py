@@ -87,7 +87,7 @@ def check_home(home: Path, environment: Mapping[str, str]) -> Path:
             raise StateError(Problem("home_linked", f"{home} is a link, which is not followed", hint=hint))
         home = Path(os.path.realpath(home))
         _check_untracked(home, environment)
-    own = [home / name for name in ("runs", "diffs", "logs")]
+    own = [home / name for name in ("runs", "diffs", "assembled", "logs")]
     check_folders(home, *own)
     check_files(picks_lock(home), lockfiles_lock(home))
     check_owner(home, home, *own)

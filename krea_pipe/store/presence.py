@@ -12,6 +12,18 @@ from krea_pipe.store.plain import check_folders, is_plain
 RUN_ID = re.compile(r"\d{8}-\d{6}-\d{3}-[A-Za-z0-9._-]+-[0-9a-f]{4}")
 
 
+def moment_in(run: str) -> str:
+    """The part of a run's id that a batch and its runs have in common.
+
+    Args:
+        run: The id of the run.
+
+    Returns:
+        The time in it, to the millisecond.
+    """
+    return run[: len("20261012-091405-123")]
+
+
 class Presence:
     """The folder of a name space where runs show that they are alive."""
 
@@ -39,6 +51,19 @@ class Presence:
     def is_alive(self, run: str) -> bool:
         """Whether the process of a run lives."""
         return bool(run) and Path(run).name == run and is_held(self.folder / run)
+
+    def is_in_progress(self, run: str) -> bool:
+        """Whether the process of a run lives, or that of its batch.
+
+        Args:
+            run: The id of the run.
+
+        Returns:
+            True if it does. The ids of a batch and of its runs have the same time in milliseconds.
+        """
+        return self.is_alive(run) or (
+            RUN_ID.fullmatch(run) is not None and any(moment_in(one) == moment_in(run) for one in self.alive())
+        )
 
     def alive(self) -> frozenset[str]:
         """Every run that lives."""

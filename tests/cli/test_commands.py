@@ -54,6 +54,7 @@ def test_the_version_and_every_help(project):
         ("expand", "."),
         ("report", "no-such-run"),
         ("report", "x" * 5000),
+        ("view", "x" * 5000 + ".yaml"),
         ("export", "x/" * 2000),
         ("report",),
     ],

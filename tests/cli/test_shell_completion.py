@@ -67,12 +67,14 @@ def test_runs_and_stages_are_completed_from_what_is_stored(project):
     runs = [project.run("run", "p.yaml", "--local", "--json").json["run_id"] for _ in range(2)]
     newest_first = sorted(runs, reverse=True)
     for command in ("view", "report", "sheet", "export", "diff"):
-        assert completed(project, command, "") == newest_first
+        assert completed(project, command, "") == ["p", *newest_first]
+    assert completed(project, "runs", "") == ["p"]
     assert completed(project, "diff", runs[0], runs[1]) == [runs[1]]
     assert (
         completed(project, "pick", "p.yaml", "") == completed(project, "promote", "p.yaml", "") == ["explore", "final"]
     )
     assert completed(project, "sheet", "--stage", "f") == completed(project, "export", "--stage", "f") == ["final"]
+    assert completed(project, "sheet", "p", "--stage", "e") == ["explore"]
 
 
 def test_nothing_is_said_about_what_can_not_be_read(project):

@@ -17,7 +17,7 @@ from krea_pipe.core.errors import KreaPipeError, Problem, StateError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
 from krea_pipe.core.settings import LOCAL_TARGET, live_target
-from krea_pipe.report.folder import PLANNED, RECORD, runs_folder
+from krea_pipe.report.folder import ASSEMBLED, PLANNED, RECORD, runs_folder
 from krea_pipe.store.known import result_name
 from krea_pipe.store.plain import is_plain, read_plain
 from krea_pipe.store.replay import Replay
@@ -94,7 +94,7 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class DiffFolder:
-    """The folder of a comparison, and when it was written."""
+    """The folder of a comparison or of an assembled report, and when it was written."""
 
     path: str
     at: datetime
@@ -269,8 +269,9 @@ def read_runs(home: Path) -> tuple[RunFolder, ...]:
 
 
 def read_diffs(home: Path) -> tuple[DiffFolder, ...]:
-    """Every comparison of two runs, with the time when it was last written."""
-    return tuple(diff for folder in folders_in(home / "diffs") if (diff := _diff(folder)) is not None)
+    """Every comparison of two runs and every assembled report, with the time when it was last written."""
+    folders = (*folders_in(home / "diffs"), *folders_in(home / ASSEMBLED))
+    return tuple(diff for folder in folders if (diff := _diff(folder)) is not None)
 
 
 def _run(folder: Path) -> RunFolder | None:

@@ -149,7 +149,7 @@ def stats(*, as_json: bool) -> int:
     columns = ["space", "images", "price", *sizes]
     print_table(columns, [_sums_row(one) for one in sums], numbers=columns[1:])
     if diffs:
-        click.echo(f"Comparisons of runs: {size(diffs)}.")
+        click.echo(f"Comparisons and assembled reports: {size(diffs)}.")
     return 0
 
 

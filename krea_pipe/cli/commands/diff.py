@@ -8,13 +8,14 @@ from typing import Unpack
 
 import click
 
+from krea_pipe.app.run_argument import RunPlace, previous_run, resolve_run
 from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
 from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
 from krea_pipe.cli.tables import distance_words, print_table
 from krea_pipe.core.images import likeness_of, small_picture
 from krea_pipe.core.json_data import writable
-from krea_pipe.report.folder import find_run, read_report, space_of, write_report
+from krea_pipe.report.folder import read_report, space_of, write_report
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.run_diff import (
     Pair,
@@ -26,7 +27,6 @@ from krea_pipe.report.run_diff import (
     select_pairs,
 )
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails, link_thumbnails, make_thumbnails, with_signatures
-from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
 _MAX_ROWS = 40
@@ -34,21 +34,27 @@ _MAX_ROWS = 40
 
 @click.command()
 @click.argument("run_a", shell_complete=complete_run)
-@click.argument("run_b", shell_complete=complete_run)
+@click.argument("run_b", required=False, shell_complete=complete_run)
 @select_options
 @click.option("-o", "--out", type=FILE, help="The folder for the page.  [default: diffs/RUN_A..RUN_B in .krea-pipe]")
 @click.option("--exit-code", "asks", is_flag=True, help="Exit with 1 if the runs differ, like `git diff`.")
 @json_option
-def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool, **chosen: Unpack[SelectFlags]) -> int:
+def diff(
+    run_a: str, run_b: str | None, *, out: Path | None, asks: bool, as_json: bool, **chosen: Unpack[SelectFlags]
+) -> int:
     """Compare RUN_A (before) with RUN_B (after): list the changes and write a page with the images side by side.
 
-    Name a run by its id, the start of its id, or its folder. Cells are matched by id, or else by request. A distance
-    ranges from 0 (identical) to 1 (black against white); below 0.01, two images look alike. Needs no network and no
-    key.
+    Name a run by its id, the start of its id, its folder, or the file or the name of a pipeline for its latest run.
+    With one name, that run is compared with the one before it of the same pipeline and target. Cells are matched by id,
+    or else by request. A distance ranges from 0 (identical) to 1 (black against white); below 0.01, two images look
+    alike. Needs no network and no key.
     """
     which = selection(chosen)
-    home = open_home(os.environ)
-    before, after = _side(find_run(home, run_a), home), _side(find_run(home, run_b), home)
+    places = [resolve_run(one, os.environ) for one in (run_a, run_b) if one is not None]
+    if len(places) == 1:
+        places.insert(0, previous_run(places[0]))
+    before, after = map(_side, places)
+    home = places[1].home
     pairs = pair_cells(before.report, after.report)
     if not which.is_all:
         pairs = select_pairs(pairs, which)
@@ -69,10 +75,11 @@ def diff(run_a: str, run_b: str, *, out: Path | None, asks: bool, as_json: bool,
     return int(asks and not all(pair.is_identical for pair in pairs))
 
 
-def _side(folder: Path, home: Path) -> RunSide:
+def _side(place: RunPlace) -> RunSide:
     """One of the runs, with small pictures and signatures of all its images that are still there."""
+    folder = place.folder
     report = read_report(folder)
-    space = space_of(report, home)
+    space = space_of(report, place.home)
     import_thumbnails(folder / "thumbnails", digests_of(report), space)
     make_thumbnails(digests_of(report), space, small_picture)
     return RunSide(with_signatures(report, space, likeness_of), folder, space)

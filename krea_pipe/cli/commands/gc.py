@@ -1,7 +1,6 @@
 """`krea-pipe gc`: free disk space in the home folder, or room in the shared store."""
 
 import os
-import re
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from krea_pipe.app.maintenance.remote_garbage import (
 )
 from krea_pipe.app.shared_store import shared_store
 from krea_pipe.cli.messages import print_json, print_problems
-from krea_pipe.cli.options import FILE, json_option
+from krea_pipe.cli.options import FILE, Span, json_option
 from krea_pipe.cli.tables import counted, print_table, size
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.money import exact
@@ -26,7 +25,6 @@ from krea_pipe.core.settings import live_target
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.store.home import open_home
 
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _MAX_ROWS = 10
 WORDS: dict[Holder, str] = {
     "lock": "in lock files",
@@ -42,21 +40,6 @@ REMOTE_WORDS: dict[RemoteHolder, str] = {
     "claim": "with a claim since then",
     "unreadable": "that cannot be read",
 }
-
-
-class Span(click.ParamType[timedelta]):
-    """A length of time: `12h`, `30d`, `8w`."""
-
-    name = "TIME"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Turn text into a time."""
-        if isinstance(value, timedelta):
-            return value
-        found = re.fullmatch(r"(\d{1,4})([hdw])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is not a time like 12h, 30d or 8w", param, ctx)
-        return int(found[1]) * _UNITS[found[2]]
 
 
 @click.command()

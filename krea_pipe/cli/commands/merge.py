@@ -7,6 +7,7 @@ import click
 
 from krea_pipe.app import flow
 from krea_pipe.app.merge import Merged, merge_runs
+from krea_pipe.app.run_argument import find_pipeline
 from krea_pipe.app.shared_runs import NAME_VARIABLES, merge_shared, read_run_name
 from krea_pipe.app.shared_store import shared_store
 from krea_pipe.app.workspace import open_workspace
@@ -42,14 +43,16 @@ def merge(
     """Merge the runs of all shards: one report, JUnit file, lock file and exit code, with all images in one folder.
 
     RUN is the id or the folder of a run with --shard, or a folder that contains such folders, such as a downloaded
-    artifact with .krea-pipe/runs and out/: of each such folder, the latest run of each shard is used. The exit code is
+    artifact with .krea-pipe/runs and out/: of each such folder, the latest run of each shard is used. RUN can also be
+    the file or the name of a pipeline, for the latest run of each of its shards in this home folder. The exit code is
     the worst one of the runs, and never 0 when cells are missing. Needs no key; only --remote needs the network.
     """
     if remote:
         merged = _merge_remote(runs, run_name, out, lock)
     else:
         _check(runs, run_name)
-        merged = merge_runs(open_home(os.environ), runs, out=out, lock=lock)
+        home, words = _shards_of(runs)
+        merged = merge_runs(home, words, out=out, lock=lock)
     if as_json:
         print_json(merged_json(merged))
     elif remote:
@@ -57,6 +60,23 @@ def merge(
     else:
         print_merged(merged, StderrLog())
     return merged.report.exit_code
+
+
+def _shards_of(words: tuple[str, ...]) -> tuple[Path, list[str]]:
+    """The home folder, and the runs and folders that are merged: of a pipeline, the latest run of each shard.
+
+    Raises:
+        UsageError: a word means nothing, or a pipeline without runs of shards.
+    """
+    home, found = None, list[str]()
+    for word in words:
+        pipeline = None if Path(word).is_dir() else find_pipeline(word, os.environ)
+        if pipeline is None:
+            found.append(word)
+        else:
+            home = home or pipeline.home
+            found += [str(run.folder) for run in pipeline.latest_shards()]
+    return home or open_home(os.environ), found
 
 
 def _check(runs: tuple[str, ...], name: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import Unpack
 import click
 
 from krea_pipe.app.pictures import preview, shrink, sign
+from krea_pipe.app.run_argument import resolve_run
 from krea_pipe.cli.completing import run_argument
 from krea_pipe.cli.messages import StderrLog, print_json
 from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
@@ -20,7 +21,6 @@ from krea_pipe.report.folder import (
     MAX_MB,
     MB,
     check_thumbnails_url,
-    find_run,
     read_report,
     space_of,
     write_report,
@@ -29,7 +29,6 @@ from krea_pipe.report.folder import (
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails, make_thumbnails, with_signatures
-from krea_pipe.store.home import open_home
 from krea_pipe.store.plain import check_folders
 
 
@@ -78,15 +77,16 @@ class _Flags(SelectFlags):
 def report(run: str | None, *, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Regenerate the report of a finished run.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. A report of selected cells
+    RUN is a run id, the start of a run id, a run folder, or the file or the name of a pipeline for its latest run; the
+    default is the latest run. A report of selected cells
     is written into the folder `selected` beside the full one.
     """
     which, url = selection(flags), _thumbnails_url(flags)
     _check_outputs(flags)
-    home = open_home(os.environ)
-    folder = find_run(home, run)
+    place = resolve_run(run, os.environ)
+    folder = place.folder
     found = read_report(folder)
-    space = space_of(found, home)
+    space = space_of(found, place.home)
     import_thumbnails(folder / "thumbnails", digests_of(found), space)
     make_thumbnails(digests_of(found), space, shrink)
     found = with_signatures(found, space, sign)

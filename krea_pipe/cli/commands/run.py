@@ -53,7 +53,6 @@ from krea_pipe.cli.summary import (
     waiting_json,
     waiting_words,
 )
-from krea_pipe.cli.tables import counted
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending
@@ -259,7 +258,8 @@ def _say_batch(batch: Batch, notifications: RunNotifications, *, as_json: bool) 
     if as_json:
         print_json(_batch_json(batch, code))
     elif batch.report is not None and not stderr_log.quiet:
-        click.echo(f"\n{counted(len(batch.ends), 'pipeline')}: {summary_sentence(batch.report)}")
+        count = len(batch.ends)
+        click.echo(f"\n{count} pipeline{'' if count == 1 else 's'}: {summary_sentence(batch.report)}")
         click.echo(f"batch   {batch.page}")
     if is_told and code in GOES_ON:
         _tell_end(batch.ending, stderr_log)

@@ -1,18 +1,25 @@
 """`krea-pipe sheet`: a printed contact sheet of a finished run."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
 import click
 
-from krea_pipe.cli.completing import run_argument, stages_option
+from krea_pipe.cli.completing import stages_option
 from krea_pipe.cli.messages import print_json, print_partial, print_replaced
 from krea_pipe.cli.options import FILE, Number, SelectFlags, json_option, replace_option, select_options, selection
+from krea_pipe.cli.report_source import (
+    ReportSource,
+    SourceFlags,
+    assembled_json,
+    read_source,
+    say_missing,
+    say_waiting,
+    source_options,
+)
 from krea_pipe.core.errors import NothingSelected, Problem, UsageError
 from krea_pipe.report.export.selected_images import check_missing, read_selected_picks, selected_images
-from krea_pipe.report.folder import find_run, read_report, space_of
 from krea_pipe.report.model import Report, cells_of
 from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.sheet.arrange import AxisChoice, StageLayout, arrange_stage, check_axes, list_cells, stages_of
@@ -23,10 +30,9 @@ from krea_pipe.report.sheet.parts import Typesetter
 from krea_pipe.report.sheet.print_pages import PAPER_SIZES, Paper, PaperName, print_sheet
 from krea_pipe.report.sheet.typeface import FontSet
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails
-from krea_pipe.store.home import open_home
 
 
-class _Flags(SelectFlags):
+class _Flags(SelectFlags, SourceFlags):
     """Which cells, and how the sheet is laid out."""
 
     stages: tuple[str, ...]
@@ -44,7 +50,7 @@ class _Flags(SelectFlags):
 
 
 @click.command()
-@run_argument
+@source_options
 @select_options
 @click.option(
     "-o",
@@ -75,10 +81,12 @@ class _Flags(SelectFlags):
 @click.option("--title", help="The heading.  [default: the pipeline's name]")
 @replace_option
 @json_option
-def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags]) -> int:
-    """Create a contact sheet of a finished run, with captions.
+def sheet(source: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags]) -> int:
+    """Create a contact sheet of a pipeline, or of a finished run, with captions.
 
-    RUN is a run id, the start of a run id, or a run folder; the default is the latest run. Each stage starts on a new
+    PIPELINE is a pipeline file or the name of a pipeline: the sheet has its current cells, each with its stored image,
+    whichever run generated it. RUN is a run id, the start of a run id, or a run folder; the default is the latest run.
+    Each stage starts on a new
     page; the values of axes that are neither rows nor columns become block headings. Multiple PNG pages are numbered:
     sheet-1.png, sheet-2.png. An earlier sheet is replaced, unless it has more pictures and the new one is partial; any
     other file is kept.
@@ -93,9 +101,8 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags
     if options["allow_missing"] and not options["picks"]:
         raise UsageError(Problem("without_picks", "--allow-missing needs --picks", hint="add --picks"))
     layout = _page_layout(options, is_pdf=out.suffix.lower() == ".pdf")
-    home = open_home(os.environ)
-    folder = find_run(home, run)
-    report = read_report(folder)
+    origin = read_source(source, options)
+    report, folder, space = origin.report, origin.folder, origin.space
     content = _content(report, folder, options)
     fonts = FontSet()
     title = options["title"] or report.pipeline.name
@@ -105,13 +112,14 @@ def sheet(run: str | None, *, out: Path, as_json: bool, **options: Unpack[_Flags
         contact_sheet = make_sheet(content.report, content.stages, layout, title=title, fonts=fonts)
     files = page_files(contact_sheet, out)
     earlier = check_fuller(contact_sheet, files, content.expected, replace_fuller=options["replace_fuller"])
-    space = space_of(report, home)
     import_thumbnails(folder / "thumbnails", digests_of(report), space)
     painter = Painter(space, folder / report.base, Typesetter(fonts, layout.measures))
     write_sheet(contact_sheet, files, painter)
     if not as_json:
         print_replaced(out, earlier, pictures_of(contact_sheet))
-    _say(contact_sheet, files, content, painter.missing, as_json=as_json)
+        say_missing(origin.assembled, content.report.rows)
+        say_waiting(origin.assembled if content.is_whole else None)
+    _say(contact_sheet, files, content, painter.missing, origin, as_json=as_json)
     return 0
 
 
@@ -123,6 +131,7 @@ class _Content:
     stages: list[StageLayout]
     cells: int
     expected: int
+    is_whole: bool
 
 
 def _content(report: Report, folder: Path, options: _Flags) -> _Content:
@@ -155,7 +164,7 @@ def _content(report: Report, folder: Path, options: _Flags) -> _Content:
     ]
     cells = sum(len(rows) for _, rows in chosen)
     is_whole = which.is_all and not is_part and not options["picks"]
-    return _Content(part, stages, cells, cells_of(report) if is_whole else cells)
+    return _Content(part, stages, cells, cells_of(report) if is_whole else cells, is_whole)
 
 
 def _page_layout(options: _Flags, *, is_pdf: bool) -> Paper | PageLimits:
@@ -180,13 +189,15 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _say(made: Sheet, files: list[Path], content: _Content, missing: list[str], *, as_json: bool) -> None:
+def _say(
+    made: Sheet, files: list[Path], content: _Content, missing: list[str], origin: ReportSource, *, as_json: bool
+) -> None:
     cells, expected = content.cells, content.expected
     pages, pictures = len(made.pages), pictures_of(made) - len(missing)
     if as_json:
         counts = {"pages": pages, "cells": cells, "pictures": pictures, "expected": expected, "missing": missing}
         head = {"schema": "krea-pipe/sheet@1", "run_id": made.run_id, "files": [str(file) for file in files]}
-        print_json({**head, **counts})
+        print_json({**head, **counts, **assembled_json(origin.assembled)})
         return
     print_partial(pictures, expected)
     for name in missing[:10]:

@@ -153,16 +153,22 @@ def check_missing(missing: Sequence[Missing], report: Report, folder: Path) -> N
     problems = []
     if drafts:
         hint = "export the run that generated them, specify a --stage, or skip them with --allow-missing"
+        if report.assembled:
+            hint = f"run `{_command(report, folder)}`, specify a --stage, or skip them with --allow-missing"
         message = f"{_counted(drafts, 'image')} in {report.run_id}: {_listed(drafts)}"
         problems.append(Problem("picks_without_image", message, hint=hint))
     if finals:
-        local = " --local" if report.target.kind == "local" else ""
-        command = f"krea-pipe run {shlex.quote(str(pipeline_file(report, folder)))}{local}"
+        command = _command(report, folder)
         hint = f"run `{command}`, export the drafts with --stage, or skip these picks with --allow-missing"
         message = f"{_counted(finals, 'final image')} in {report.run_id}: {_listed(finals)}"
         problems.append(Problem("picks_without_final", message, hint=hint))
     if problems:
         raise UsageError(*problems)
+
+
+def _command(report: Report, folder: Path) -> str:
+    local = " --local" if report.target.kind == "local" else ""
+    return f"krea-pipe run {shlex.quote(str(pipeline_file(report, folder)))}{local}"
 
 
 def _counted(missing: Sequence[Missing], what: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.report.decisions import StageDecisions, decisions_json, pipeline_file, read_decisions
 from krea_pipe.report.model import Report
-from krea_pipe.report.progress import Reruns, RunProgress, RunState
+from krea_pipe.report.progress import LaterReports, RunProgress, RunState
 from krea_pipe.report.record import json_default
 from krea_pipe.report.view.watched_report import WatchedReport, WatchStatus
 from krea_pipe.store.blobs import Stamp, stamp_of
@@ -36,8 +36,8 @@ class RunFeed:
     """
 
     progress: RunProgress | WatchedReport
-    reruns: Reruns | None = None
-    """Where a later run of the pipeline is searched for once this one has ended; None stays with this one."""
+    reruns: LaterReports | None = None
+    """Where a later report of the pipeline is searched for once this one has ended; None stays with this one."""
     report: Report = field(init=False)
     state: RunState = field(init=False)
     decisions: Mapping[str, StageDecisions] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from krea_pipe.core.images import small_picture
 from krea_pipe.core.listening import BACKLOG, MAX_HEAD_BYTES, Connection, Listener
 from krea_pipe.report import html
 from krea_pipe.report.decisions import decisions_json
-from krea_pipe.report.progress import Reruns, RunProgress, open_progress
+from krea_pipe.report.progress import LaterReports, RunProgress, open_progress
 from krea_pipe.report.record import to_lines
 from krea_pipe.report.view.access_guard import AccessGuard
 from krea_pipe.report.view.feed import RunFeed
@@ -186,7 +186,7 @@ def serve_run(
     seconds: float | None = None,
     allowed: frozenset[str] = frozenset(),
     by: str = "",
-    follow: bool = False,
+    later: LaterReports | None = None,
 ) -> None:
     """Serve the run in a folder until SIGINT, SIGTERM or the end of `seconds`.
 
@@ -198,12 +198,12 @@ def serve_run(
         seconds: how long to serve; None serves until a signal.
         allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
         by: who decides on the page, "" if that is unknown.
-        follow: whether to show a later run of the same pipeline once it begins.
+        later: finds the report that is shown next; None stays with this one.
 
     Raises:
         StateError: the run cannot be read.
     """
-    feed = RunFeed(open_progress(home, folder), Reruns(home) if follow else None)
+    feed = RunFeed(open_progress(home, folder), later)
     serve_feed(feed, listener, announce, seconds=seconds, allowed=allowed, by=by)
 
 
