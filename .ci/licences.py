@@ -65,6 +65,7 @@ GROUPS = (
     "Required at run time",
     "Added by the extra `notify`",
     "Added by the extra `remote`",
+    "Added by the extra `watch`",
     "Added by the tests",
     "Added by builds, the documentation, releases and CI",
 )
@@ -149,10 +150,10 @@ def on_page(text: str) -> dict[str, str]:
 def grouped() -> dict[str, list[str]]:
     """The packages of all locks, each in the first group that needs it."""
     run, tests = locked("run.txt"), locked("dev.txt")
-    notify, remote = (sorted({one} | needed(one)) for one in ("apprise", "obstore"))
+    notify, remote, watch = (sorted({one} | needed(one)) for one in ("apprise", "obstore", "watchfiles"))
     rest = sorted({*locked("ci.txt"), *locked("build.txt"), *locked("uv.txt")})
     groups, seen = dict[str, list[str]](), set[str]()
-    for title, names in zip(GROUPS, (run, notify, remote, tests, rest), strict=True):
+    for title, names in zip(GROUPS, (run, notify, remote, watch, tests, rest), strict=True):
         groups[title] = [name for name in names if name not in seen]
         seen.update(names)
     return groups

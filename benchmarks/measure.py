@@ -14,6 +14,7 @@ from pathlib import Path
 import executor
 import reports
 import startup
+import watched_saves
 from rig import HERE, Row, end_on_signal
 
 README = HERE / "README.md"
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[Path, float], list[Row]]] = {
     "flight": executor.flight,
     "faults": executor.faults,
     "page": reports.page,
+    "watch": watched_saves.first_proof,
 }
 
 

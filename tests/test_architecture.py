@@ -35,6 +35,7 @@ LOCAL_USERS = {
 """Who hands the local Krea on: to the client as a transport, or to those who want it served."""
 LATE = {
     "krea_pipe.app.execution": "the network, and the local Krea",
+    "krea_pipe.app.file_events": "watchfiles, which is an extra",
     "krea_pipe.app.jobs": "the network",
     "krea_pipe.app.notify": "httpx and apprise",
     "krea_pipe.executor.fetch": "Pillow",

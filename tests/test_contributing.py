@@ -128,5 +128,5 @@ def test_the_table_of_dependencies_agrees_with_the_imports():
 def test_the_table_of_dependencies_agrees_with_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["notify"], *extras["ray"], *extras["remote"]]
+    declared = [*project["dependencies"], *extras["notify"], *extras["ray"], *extras["remote"], *extras["watch"]]
     assert [package for package, _ in dependency_rows()] == [Requirement(one).name for one in declared]

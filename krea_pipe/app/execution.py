@@ -71,11 +71,13 @@ class Listeners:
         watch: called for each step, with None when it starts and with its outcome when it ends.
         tell: receives a message that the run is stopping.
         observe: receives the journal's lines once they are on disk.
+        begun: receives a function that stops the run as a signal does, from any thread.
     """
 
     watch: Callable[[Step, Outcome | None], None]
     tell: Callable[[str], None] = lambda _: None
     observe: Observe = unobserved
+    begun: Callable[[Callable[[], None]], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,7 @@ class Execution:
             remote=work.remote,
             accepted=work.accepted,
             locked_jobs=work.locked_jobs,
+            begun=listeners.begun,
         )
         return execute(order)
 

@@ -117,7 +117,7 @@ def begin_run(prepared: Prepared, folder: Path, started_at: datetime, journal_ru
     """
     note_run(folder.parent.parent, folder.name)
     taken = take_over_costs(prepared.space, prepared.plan, journal_run)
-    outcomes = {step.key: _initial_outcome(step, is_counted=step.key not in taken) for step in prepared.plan.steps}
+    outcomes = {step.key: initial_outcome(step, is_counted=step.key not in taken) for step in prepared.plan.steps}
     rewritten = _deliver_reused(prepared, outcomes)
     begun = BegunRun(prepared, folder, _facts(prepared, folder, started_at), outcomes, rewritten)
     if prepared.plan.has_calls:
@@ -342,8 +342,16 @@ def exit_code_of(plan: Plan, outcomes: Mapping[Key, Outcome], ending: Ending) ->
     return ExitCode.WAITING if plan.waiting else ExitCode.DONE
 
 
-def _initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
-    """The outcome of a step that no run has touched: reused, held, or still to be done."""
+def initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
+    """The outcome of a step that no run has touched: reused, held, or still to be done.
+
+    Args:
+        step: the step.
+        is_counted: whether an earlier report contains the price of its image.
+
+    Returns:
+        Its outcome for now.
+    """
     match step.action:
         case Reuse(result=result, adopted=adopted):
             cost = Decimal(0) if is_counted else step.price

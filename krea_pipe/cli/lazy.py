@@ -15,6 +15,7 @@ GROUPS = {
             "Show where each value of a cell comes from, and its key.",
         ),
         "graph": ("krea_pipe.cli.commands.graph:graph", "Show the graph of stages and their dependencies."),
+        "watch": ("krea_pipe.cli.commands.watch:watch", "Show the plan and proofs of a pipeline after each save."),
         "schema": ("krea_pipe.cli.commands.schema:schema", "Print a JSON Schema, for editors and other programs."),
     },
     "Generate images": {

@@ -19,6 +19,7 @@ from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.core.errors import Place, Problem
 from krea_pipe.core.json_data import writable
 from krea_pipe.core.outcome import iso
+from krea_pipe.core.word_diff import WordKind, WordPart
 
 Level = Literal["info", "warning", "error"]
 
@@ -84,6 +85,12 @@ def as_one(text: str) -> str:
     The log of a CI job is read line by line, and GitHub obeys lines such as `::stop-commands::`.
     """
     return "\n  | ".join(re.split(r"\r\n|\r|\n", writable(text)))
+
+
+def styled_words(parts: Iterable[WordPart]) -> str:
+    """The parts of a change on one line: `wet [-slate-]{+oak+}`, in colours where click keeps them."""
+    colours: dict[WordKind, str | None] = {"same": None, "removed": "red", "added": "green"}
+    return "".join(click.style(as_one(part.marked), fg=colours[part.kind]) for part in parts if part.text)
 
 
 def _with_hint(problem: Problem) -> str:

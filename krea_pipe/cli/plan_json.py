@@ -9,6 +9,7 @@ from krea_pipe.cli.summary import source_json, waiting_json
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.money import FREE, exact
 from krea_pipe.core.request import source_text
+from krea_pipe.core.word_diff import change_json
 from krea_pipe.planning.plan import Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit, action_kind
 
 ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold: "hold", Rejected: "rejected"}
@@ -69,6 +70,7 @@ def _cells(step: Step) -> Iterator[dict[str, object]]:
             "reason": f"same request as {step.cells[0].id}" if index else step.reason,
             "price_usd": FREE if index or action_kind(step.action) in (Fetch, Rejected) else exact(step.price),
             **_source(step, is_first=not index),
+            **({} if index else change_json(step.change)),
         }
 
 

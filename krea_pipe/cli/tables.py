@@ -10,13 +10,19 @@ from rich.text import Text
 
 from krea_pipe.cli.streams import is_terminal
 from krea_pipe.core.json_data import writable
+from krea_pipe.core.word_diff import WordKind, WordPart
 
 PIPE_WIDTH = 240
+_STYLES: dict[WordKind, str] = {"same": "", "removed": "red", "added": "green"}
 _UNITS = ("kB", "MB", "GB", "TB")
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = (), long: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    numbers: Sequence[str] = (),
+    long: Sequence[str] = (),
 ) -> None:
     """Print rows of text under column names.
 
@@ -28,7 +34,7 @@ def print_table(
             name, justify="right" if name in numbers else "left", overflow="ellipsis", no_wrap=name not in long
         )
     for row in rows:
-        table.add_row(*(Text(writable(cell), no_wrap=True) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(writable(cell), no_wrap=True) for cell in row))
     console = Console(markup=False, highlight=False)
     if not is_terminal(sys.stdout):  # not what rich thinks: FORCE_COLOR makes no terminal, and cuts no columns
         console = Console(markup=False, highlight=False, width=PIPE_WIDTH)
@@ -36,6 +42,12 @@ def print_table(
         console.print(table)
     for line in printed.get().splitlines():
         click.echo(line.rstrip())
+
+
+def words_text(parts: Iterable[WordPart]) -> Text:
+    """The parts of a change as a cell of a table: `wet [-slate-]{+oak+}`, in colours on a terminal."""
+    pieces = ((writable(part.marked), _STYLES[part.kind]) for part in parts)
+    return Text.assemble(*pieces, no_wrap=True)
 
 
 def size(count: float) -> str:

@@ -279,6 +279,8 @@ class Order:
     """The digests that the lock file names, by the keys of their requests."""
     locked_jobs: Mapping[str, str] = field(default_factory=dict)
     """The keys of their requests, by the jobs that the lock file names."""
+    begun: Callable[[Callable[[], None]], None] = lambda _: None
+    """Receives a function that stops the run as a signal does, from any thread."""
 
 
 def execute(order: Order) -> tuple[Outcomes, Ending]:
@@ -293,11 +295,11 @@ def execute(order: Order) -> tuple[Outcomes, Ending]:
     Raises:
         KeyboardInterrupt: a second signal came; the journal is safe.
     """
-    if not _has_loop():
-        return _run(order)
     remote = _Remote()
+    if not _has_loop():
+        return _run(order, remote)
     with ThreadPoolExecutor(1, "krea-pipe") as threads:
-        work = threads.submit(_run, order, remote.connect)
+        work = threads.submit(_run, order, remote)
         try:
             return work.result()
         except KeyboardInterrupt:
@@ -324,7 +326,7 @@ def _has_loop() -> bool:
 
 @dataclass(slots=True)
 class _Remote:
-    """Ends a run from the main thread, the only one that receives signals."""
+    """Ends a run from another thread, such as the main one, the only one that receives signals."""
 
     loop: asyncio.AbstractEventLoop | None = None
     session: Session | None = None
@@ -350,21 +352,22 @@ class _Remote:
                 self.loop.call_soon_threadsafe(work)
 
 
-def _run(order: Order, begun: Callable[[Session], None] = lambda _: None) -> tuple[Outcomes, Ending]:
+def _run(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
     try:
-        return asyncio.run(_carried_out(order, begun))
+        return asyncio.run(_carried_out(order, remote))
     except asyncio.CancelledError as error:
         raise KeyboardInterrupt from error
 
 
-async def _carried_out(order: Order, begun: Callable[[Session], None]) -> tuple[Outcomes, Ending]:
+async def _carried_out(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "disk"))
     stop = Stop()
     async with (
         open_client(order.target, order.token, order.transport) as client,
         _session(order, client, stop) as session,
     ):
-        begun(session)
+        remote.connect(session)
+        order.begun(remote.interrupt)
         with stopped_by_signals(stop, client, lambda: order.tell(STOPPING)):
             if order.plan.total(Submit).count or order.plan.total(Hold).count:
                 await session.before_sending()

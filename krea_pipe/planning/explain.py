@@ -19,6 +19,7 @@ from krea_pipe.core.request import (
     key_of,
     source_text,
 )
+from krea_pipe.core.word_diff import PromptChange
 from krea_pipe.core.written import Written
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.matrix.matrix import Expansion
@@ -35,7 +36,8 @@ from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.source import Document, Trail, read_document
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.pipeline.template import VariablePath, paths_in
-from krea_pipe.planning.plan import Plan, Step, describe_change
+from krea_pipe.planning.change_reason import describe_change, prompt_change
+from krea_pipe.planning.plan import Plan, Step
 from krea_pipe.store.known import cell_name, result_name
 from krea_pipe.store.space import Space
 
@@ -99,11 +101,15 @@ class PickedSource:
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The cell when it was last generated: its key, its image, and a short list of the differences from now."""
+    """The cell when it was last generated: its key, its image, and a short list of the differences from now.
+
+    `change` is that of the prompt, if it is one of them.
+    """
 
     key: Key
     result: Result
     changes: str
+    change: PromptChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,4 +429,8 @@ def _last(pipeline: str, cell: Cell, fingerprints: Fingerprints, space: Space) -
         return None
     before, now = fact.get("request"), cell.request.fields()
     same = key == key_of(cell.request) or not isinstance(before, dict) or before == now
-    return Last(Key(key), result, "" if same else describe_change(cast("dict[str, Json]", before), now, fingerprints))
+    if same:
+        return Last(Key(key), result, "")
+    earlier = cast("dict[str, Json]", before)
+    changes = describe_change(earlier, now, fingerprints)
+    return Last(Key(key), result, changes, prompt_change(changes, earlier, now))

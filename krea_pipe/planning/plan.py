@@ -12,11 +12,13 @@ from typing import TypeAlias
 from krea_pipe.core.failure_codes import failure_class_of
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.request import ByDigest, Key, Request, Source, parse_source
+from krea_pipe.core.request import ByDigest, Key, Request
+from krea_pipe.core.word_diff import PromptChange
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints, Image
+from krea_pipe.planning.change_reason import describe_change, prompt_change
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote, Offer
 from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
@@ -150,7 +152,10 @@ Action: TypeAlias = Reuse | Fetch | Attach | Submit | Hold | Rejected
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One distinct request, what to do with it and why, and the cells that it serves."""
+    """One distinct request, what to do with it and why, and the cells that it serves.
+
+    `change` is that of its prompt, where the reason is that the prompt changed.
+    """
 
     request: Request
     key: Key
@@ -158,6 +163,7 @@ class Step:
     action: Action
     reason: str
     cells: tuple[Cell, ...]
+    change: PromptChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +340,8 @@ class _StepMaker:
         request = cells[0].request
         action, reason = self._decide(key, cells[0])
         price = Decimal(0) if self.options.free else self.options.prices.of(request).usd
-        return Step(request, key, price, action, reason, tuple(cells))
+        change = prompt_change(reason, self._before(cells[0]) or {}, request.fields())
+        return Step(request, key, price, action, reason, tuple(cells), change)
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
         if key in self.known.results:
@@ -431,50 +438,9 @@ class _StepMaker:
             return "cancelled before it was generated" if failed == "cancelled" else f"failed before: {failed}"
         if key in self.known.damaged:
             return DAMAGED
-        before = self.known.before.get(f"{self.options.pipeline}/{cell.id}")
+        before = self._before(cell)
         return "new" if not before else describe_change(before, cell.request.fields(), self.fingerprints)
 
-
-def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerprints: Fingerprints) -> str:
-    """The difference between two requests, in a few words: `creativity raw → low, prompt changed`.
-
-    Args:
-        before: The fields of the earlier request.
-        now: The fields of the later request.
-        fingerprints: The images that the later request names.
-
-    Returns:
-        The words; `new` when nothing differs.
-    """
-    changes = []
-    for name in dict.fromkeys((*before, *now)):
-        old, new = before.get(name), now.get(name)
-        if old == new:
-            continue
-        if name == "prompt":
-            changes.append("prompt changed")
-        elif name == "image_style_references":
-            changes.append(_references_change(old, new, fingerprints))
-        elif isinstance(old, (list, dict)) or isinstance(new, (list, dict)):
-            changes.append(f"{'source image' if name == 'image' else name} changed")
-        else:
-            changes.append(f"{name} {_word(old)} → {_word(new)}")
-    return ", ".join(changes) or "new"
-
-
-def _references_change(old: Json, new: Json, fingerprints: Fingerprints) -> str:
-    was, now = _sources(old), _sources(new)
-    if set(was) == set(now):
-        return "reference order changed" if was == now else "reference strength changed"
-    images = fingerprints.by_source
-    added = [images[one].label if one in images else "an upstream image" for one in now if one not in was]
-    return f"{', '.join(added)} changed" if added else "references removed"
-
-
-def _sources(data: Json) -> dict[Source, Json]:
-    found = data if isinstance(data, list) else []
-    return {parse_source(str(one["image"])): one.get("strength") for one in found if isinstance(one, dict)}
-
-
-def _word(data: Json) -> str:
-    return "none" if data is None else str(data)
+    def _before(self, cell: Cell) -> Mapping[str, Json] | None:
+        """The fields of the last request of a cell."""
+        return self.known.before.get(f"{self.options.pipeline}/{cell.id}")

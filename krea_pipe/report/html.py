@@ -73,13 +73,15 @@ class HtmlOptions:
     find them in the folder `thumbnails` beside them. `missing` are digests without one. `originals` is the folder of
     the store that holds images by digest, as seen from the page: what lies in the output folder may be of a later run.
     `decisions` are the picks files, by stage, and `reviewer` is who decides on the page, "" if that is unknown.
-    `is_live` says that the run is in progress. `thumbnails_url` is where report.md finds the small pictures, if not
-    beside it. `previews` are larger pictures that take the place of originals: WebP bytes by digest in a `single` page,
-    otherwise the folder beside the page that has them.
+    `is_live` says that the run is in progress, `is_watched` that it is no run but a file being edited.
+    `thumbnails_url` is where report.md finds the small pictures, if not beside it. `previews` are larger pictures
+    that take the place of originals: WebP bytes by digest in a `single` page, otherwise the folder beside the page
+    that has them.
     """
 
     form: Form = "folder"
     is_live: bool = False
+    is_watched: bool = False
     decisions: Mapping[str, Json] = field(default_factory=dict)
     reviewer: str = ""
     thumbnails: Mapping[str, bytes] | None = None
@@ -133,6 +135,7 @@ def render_style() -> str:
 def _page_json(page: HtmlOptions) -> Iterator[bytes]:
     """How the page was made, as JSON; each preview as base64, which needs no escaping."""
     options = {"form": page.form, "live": page.is_live, "decisions": dict(page.decisions), "missing": [*page.missing]}
+    options |= {"watched": True} if page.is_watched else {}
     previews = page.previews if isinstance(page.previews, str) else None
     more = {"reviewer": page.reviewer, "originals": page.originals, "previews": previews}
     text = json.dumps({**options, **more}, ensure_ascii=False)

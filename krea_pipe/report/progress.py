@@ -26,8 +26,8 @@ from krea_pipe.store.plain import is_plain
 from krea_pipe.store.replay import Finished, Idle, InFlight, Replay, Sending, State, Unknown, Without
 from krea_pipe.store.space import Space
 
-RunState: TypeAlias = Literal["running", "ended", "cut_off"]
-"""`ended` has a report; `cut_off` has none, and its process is gone."""
+RunState: TypeAlias = Literal["running", "ended", "cut_off", "watching"]
+"""`ended` has a report; `cut_off` has none, and its process is gone; `watching` is no run, but a file being edited."""
 
 UNANSWERED = "Krea's answer was lost; it may have generated the image"
 UNSEEN = "Krea accepted the request but does not show the job; it may have been generated and billed"

@@ -12,7 +12,7 @@ from krea_pipe.core.likeness import distance
 from krea_pipe.core.request import parse_source
 from krea_pipe.matrix.selection import Selection
 from krea_pipe.pipeline.references import Fingerprints, Image
-from krea_pipe.planning.plan import describe_change
+from krea_pipe.planning.change_reason import describe_change
 from krea_pipe.report.folder import read_report
 from krea_pipe.report.model import (
     AxisScalar,

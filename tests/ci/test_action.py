@@ -89,7 +89,7 @@ def test_a_merge_is_run_and_keeps_what_is_paid(actions, krea):
     assert (given["command"], given["exit-code"], given["rendered"], given["spent"]) == ("run", "0", "2", "0.06")
     report = json.loads(Path(given["report"], "report.json").read_text(encoding="utf-8"))
     assert report["run_id"] == given["run-id"]
-    assert report["totals"]["cost"]["cap_usd"] == "1"
+    assert report["totals"]["cost"]["cap_usd"] == "1.00"
     assert "## `lamp`" in done.summary
     assert "### Cells" in done.summary
     assert "<img" not in done.summary  # nobody can load them from there

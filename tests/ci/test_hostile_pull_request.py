@@ -78,8 +78,7 @@ def test_odd_names_and_texts_are_planned_and_run_as_they_are(actions, github, kr
     assert run.failed == ["run"]
     assert_ours(run)
     assert [one.data for one in run.commands if one.name == "group"] == [
-        "krea-pipe run ## [add-mask]x.yaml",
-        "krea-pipe run ::add-mask::y.yaml",
+        "krea-pipe run ## [add-mask]x.yaml, ::add-mask::y.yaml"
     ]
     assert {one.properties["title"] for one in run.commands if one.name == "error"} == {"failed: nsfw"}
     assert len(run.given["report"].splitlines()) == 2

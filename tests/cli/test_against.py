@@ -441,7 +441,7 @@ def test_markdown_is_found_again_and_holds_what_a_reviewer_asks(repo):
     lines = text.splitlines()
     assert lines[0] == "<!-- krea-pipe plan p.yaml -->"
     assert "**Re-renders 2 of 6 images for $0.12: 1 changed, 1 new; 4 moved (free), 1 gone.**" in lines
-    assert "| `final/red` | changed | `prompt changed` | $0.06 |" in lines
+    assert "| `final/red` | changed | `prompt: a [-large-]{+huge+} red lamp` | $0.06 |" in lines
     assert "<details><summary>4 moved (free)</summary>" in lines
     assert "| `sketch/red/s1` | `was draft/red/s1` |" in lines
     assert "<details><summary>1 gone</summary>" in lines

@@ -145,3 +145,43 @@ def test_a_plan_leaves_the_disk_as_it_is_and_asks_nobody(project, krea, home):
         assert project.run("plan", "p.yaml", *words, env={"KREA_API_KEY": None}).code == 0
     assert files(project.path) == before
     assert len(krea.seen) == asked
+
+
+def test_a_changed_prompt_is_told_by_its_words_and_long_ones_are_cut(project):
+    """In the table, in JSON, and where a cell is explained; what looks like markup is text."""
+    before = "one two three four five slate [bold]six seven eight nine ten"
+    after = "one two three four five wet oak [bold]six seven eight nine ten"
+    project.write("p.yaml", f"version: 1\nname: p\nprompt: {before!r}\nbudget: {{usd: 5}}\n")
+    assert project.run("run", "p.yaml", "--local").code == 0
+    project.write("p.yaml", f"version: 1\nname: p\nprompt: {after!r}\nbudget: {{usd: 5}}\n")
+    said = "prompt: … three four five [-slate-]{+wet oak+} [bold]six seven eight …"
+    assert said in project.run("plan", "p.yaml", "--local").out
+    (cell,) = project.run("plan", "p.yaml", "--local", "--json").json["cells"]
+    assert cell["reason"] == "prompt changed"
+    parts = cell["prompt_change"]
+    assert [(one["kind"], one["text"]) for one in parts if one["kind"] != "same"] == [
+        ("removed", "slate"),
+        ("added", "wet oak"),
+    ]
+    assert "".join(one["text"] for one in parts if one["kind"] != "added") == before
+    assert "".join(one["text"] for one in parts if one["kind"] != "removed") == after
+    explained = project.run("explain", "p.yaml", cell["id"], "--local")
+    assert explained.out.count(said) == 2
+    assert project.run("explain", "p.yaml", cell["id"], "--local", "--json").json["last"]["prompt_change"] == parts
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("a red cup", "a blue bowl", "a [-red cup-]{+blue bowl+}"),
+        ("a lamp, low light", "a lamp, low light, rain", "a lamp, low light{+, rain+}"),
+        ("wet slate at dusk", "slate at dusk", "[-wet -]slate at dusk"),
+        ("a-b c", "a-d c", "[-a-b-]{+a-d+} c"),
+        ("one", "two " * 40 + "end", "[-one-]{+two two two two two two … two two two two two end+}"),
+    ],
+)
+def test_whole_words_differ(project, before, after, said):
+    project.write("p.yaml", f"version: 1\nname: p\nprompt: {before!r}\nbudget: {{usd: 5}}\n")
+    assert project.run("run", "p.yaml", "--local").code == 0
+    project.write("p.yaml", f"version: 1\nname: p\nprompt: {after!r}\nbudget: {{usd: 5}}\n")
+    assert f"prompt: {said}\n" in project.run("plan", "p.yaml", "--local").out

@@ -11,7 +11,8 @@ from krea_pipe.core.outcome import Result
 from krea_pipe.core.request import ByDigest, ByUrl, Request, Weighted, key_of
 from krea_pipe.matrix.matrix import Cell
 from krea_pipe.pipeline.references import Fingerprints, Image
-from krea_pipe.planning.plan import Attach, Hold, PlanOptions, Rejected, Reuse, Submit, describe_change, make_plan
+from krea_pipe.planning.change_reason import describe_change
+from krea_pipe.planning.plan import Attach, Hold, PlanOptions, Rejected, Reuse, Submit, make_plan
 from krea_pipe.store.journal import Replay
 from krea_pipe.store.known import Known
 

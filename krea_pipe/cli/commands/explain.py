@@ -15,8 +15,7 @@ from rich.console import Console
 from krea_pipe.app import flow
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.workspace import open_workspace
-from krea_pipe.cli.commands.plan import COLUMNS
-from krea_pipe.cli.messages import place_json, print_json
+from krea_pipe.cli.messages import place_json, print_json, styled_words
 from krea_pipe.cli.options import (
     OverFlags,
     file_argument,
@@ -27,14 +26,17 @@ from krea_pipe.cli.options import (
     overrides,
 )
 from krea_pipe.cli.plan_json import ACTIONS
+from krea_pipe.cli.plan_text import COLUMNS
 from krea_pipe.cli.streams import is_terminal
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.request import KEY_VERSION, ByDigest, ByKey, parse_source
+from krea_pipe.core.word_diff import change_json
 from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.template import is_template
+from krea_pipe.planning.change_reason import reason_parts
 from krea_pipe.planning.explain import (
     Explanation,
     Ingredient,
@@ -45,7 +47,7 @@ from krea_pipe.planning.explain import (
     Traced,
     explain_cell,
 )
-from krea_pipe.planning.plan import action_kind
+from krea_pipe.planning.plan import Step, action_kind
 from krea_pipe.store.home import open_other_homes
 
 _MIN_VALUE_WIDTH = 24
@@ -92,6 +94,7 @@ def _json(one: Explanation) -> dict[str, object]:
         "out": cell.out,
         "action": ACTIONS[action_kind(step.action)],
         "reason": step.reason,
+        **change_json(step.change),
         "price_usd": exact(step.price),
         "price_at": place_json(one.price_at),
         "same_request": list(one.shared),
@@ -140,6 +143,7 @@ def _last_json(last: Last, key: str) -> dict[str, object]:
         "key": last.key,
         "is_this_request": last.key == key,
         "changes": last.changes or None,
+        **change_json(last.change),
         "finished_at": last.result.finished_at,
         "job_id": last.result.job_id,
         "sha256": last.result.sha256,
@@ -167,7 +171,7 @@ def _facts(one: Explanation, *, local: bool) -> Iterator[tuple[str, str]]:
     step = one.step
     yield "image", f"{one.cell.out}, below the output folder"
     yield "price", "free with the local Krea" if local else _price_words(one)
-    yield "plan", f"{COLUMNS[action_kind(step.action)]}: {step.reason}" if step.reason != "new" else "new"
+    yield "plan", f"{COLUMNS[action_kind(step.action)]}: {_reason(step)}" if step.reason != "new" else "new"
     if one.shared:
         more = f" and {len(one.shared) - 1} more" if len(one.shared) > 1 else ""
         yield "shared", f"paid once, shared with {one.shared[0]}{more}: same request"
@@ -181,9 +185,14 @@ def _price_words(one: Explanation) -> str:
     return f"{usd(one.step.price)}, by {at}" if at else usd(one.step.price)
 
 
+def _reason(step: Step) -> str:
+    return styled_words(reason_parts(step.reason, step.change))
+
+
 def _drawn(last: Last, key: str) -> str:
     when = last.result.finished_at[:19].replace("T", " ")
-    since = "this same request" if last.key == key else f"since then: {last.changes or 'the key version changed'}"
+    changes = styled_words(reason_parts(last.changes, last.change)) or "the key version changed"
+    since = "this same request" if last.key == key else f"since then: {changes}"
     return f"{when} UTC, job {last.result.job_id}; {since}"
 
 

@@ -1,8 +1,7 @@
 """`krea-pipe plan`: what a run would do, why, and what it would cost; or what changes from a commit."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,9 +12,8 @@ import click
 from krea_pipe.app import flow, plan_files
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.pipeline_files import is_one_file
-from krea_pipe.app.plan_files import Forecast, RecipeCounts
+from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.workspace import open_workspace
-from krea_pipe.cli.commands.prices import price_words
 from krea_pipe.cli.many_files import (
     FileEnd,
     FileResult,
@@ -41,6 +39,16 @@ from krea_pipe.cli.options import (
     shard_option,
 )
 from krea_pipe.cli.plan_json import plan_json, totals_json
+from krea_pipe.cli.plan_text import (
+    MAX_ROWS,
+    counted_actions,
+    plan_counts,
+    plan_sentence,
+    print_changes,
+    print_forecast,
+    print_priced,
+    refusal_words,
+)
 from krea_pipe.cli.summary import waiting_json, waiting_words
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem, UsageError
@@ -51,11 +59,10 @@ from krea_pipe.core.request import Key
 from krea_pipe.pipeline.pricing import usd, usd_range
 from krea_pipe.planning.budget import Limits, sum_within
 from krea_pipe.planning.joint_plan import joint_plan
-from krea_pipe.planning.out_folder import in_the_way
-from krea_pipe.planning.plan import Action, Attach, Fetch, Hold, Plan, Rejected, Reuse, Step, Submit, action_kind
+from krea_pipe.planning.plan import Submit
 from krea_pipe.planning.plan_file import PlanFile
 from krea_pipe.report.compare.against import ComparisonInput, compare_with
-from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, Comparison, FetchKind
+from krea_pipe.report.compare.comparison import CHANGE_KINDS, Comparison, FetchKind
 from krea_pipe.report.compare.render import (
     KIND_WORDS,
     base_words,
@@ -68,16 +75,6 @@ from krea_pipe.report.compare.render import (
 from krea_pipe.store.home import open_other_homes
 from krea_pipe.store.known import Known
 
-_MAX_ROWS = 60
-COLUMNS: Mapping[type[Action], str] = {
-    Submit: "new",
-    Reuse: "cached",
-    Attach: "waiting",
-    Hold: "unresolved",
-    Fetch: "fetch",
-    Rejected: "rejected",
-}
-"""The actions in tables; the last one only where there is one."""
 COUNTS = ("images", *KIND_WORDS.values(), "price")
 
 _PlanFormat = Literal["text", "json", "markdown"]
@@ -122,7 +119,7 @@ _against_options = combined(
 @click.option("--max-new", type=click.IntRange(min=0), help="Show how far a run with this limit would get.")
 @click.option("--check", is_flag=True, help="Exit with 3 if a run would have work to do, or would keep a changed file.")
 @click.option(
-    "--all", "show_all", is_flag=True, help=f"List every request, not only the first {_MAX_ROWS} that are not cached."
+    "--all", "show_all", is_flag=True, help=f"List every request, not only the first {MAX_ROWS} that are not cached."
 )
 @click.option("--out", type=FILE, help="Write the plan to this file; `krea-pipe run` on it executes exactly this plan.")
 @shard_option
@@ -174,7 +171,7 @@ def _planned(file: Path, flags: _Flags) -> FileResult:
     approval = None if out is None else plan_files.write_plan_file(out, forecast)
 
     def show() -> None:
-        print_forecast(forecast, show_all=flags["show_all"], local=flags["local"])
+        print_forecast(forecast, most=None if flags["show_all"] else MAX_ROWS, local=flags["local"])
         if out is not None and approval is not None:
             click.echo(_plan_file_words(out, approval, is_refused=forecast.refusal is not None))
 
@@ -216,47 +213,20 @@ def _plan_all(arguments: Sequence[Path], flags: _Flags, *, as_json: bool) -> Seq
         return ends
     for forecast in forecasts:
         print_problems((*forecast.loaded.warnings, *forecast.problems), kind="warning")
-    kinds = _kinds(whole)
-    rows = [[str(one.file), *_counts(one.plan, None, kinds)] for one in forecasts]
-    _print_priced(
-        ["file", "images", *kinds.values()], [*rows, ["total", *_counts(whole, None, kinds)]], local=flags["local"]
-    )
+    kinds = counted_actions(whole)
+    rows = [[str(one.file), *plan_counts(one.plan, None, kinds)] for one in forecasts]
+    total = ["total", *plan_counts(whole, None, kinds)]
+    print_priced(["file", "images", *kinds.values()], [*rows, total], local=flags["local"])
     click.echo()
-    click.echo(_sentence(whole, None, local=flags["local"]))
+    click.echo(plan_sentence(whole, None, local=flags["local"]))
     for end in ends:
         print_problems(end.problems)
     for forecast in forecasts:
         if forecast.refusal:
-            click.echo(f"{forecast.file}: {_refusal_words(forecast.refusal)}")
+            click.echo(f"{forecast.file}: {refusal_words(forecast.refusal)}")
     if not flags["local"] and reach.count < whole.total(Submit).count:
         click.echo(f"A run would send {reach.count} of them for {usd(reach.usd)}, then stop at the limit.")
     return ends
-
-
-def print_forecast(forecast: Forecast, *, show_all: bool, local: bool) -> None:
-    """Print a plan for people: its requests, its price, and how far a run would come."""
-    print_problems((*forecast.loaded.warnings, *forecast.problems), kind="warning")
-    _print_tables(forecast.plan, show_all=show_all, local=local)
-    cap = forecast.cap if forecast.is_whole and not forecast.refusal else None
-    click.echo(_sentence(forecast.plan, cap, local=local))
-    for words in () if local else price_words(forecast.stated_prices):
-        click.echo(words)
-    if forecast.files.total:
-        click.echo(_files_words(forecast.files))
-    print_problems(in_the_way(forecast.in_the_way), kind="warning")
-    for one in forecast.plan.waiting:
-        click.echo(waiting_words(one, local=local))
-    if forecast.refusal:
-        click.echo(_refusal_words(forecast.refusal))
-    elif not forecast.is_whole:
-        click.echo(
-            f"A run would send {forecast.reach.count} of them for {usd(forecast.reach.usd)}, then stop at the limit."
-        )
-
-
-def _files_words(files: RecipeCounts) -> str:
-    """How many files of recipes a run would deliver."""
-    return f"Recipes: {files.to_make:,} of {files.total:,} file{'' if files.total == 1 else 's'} to deliver."
 
 
 def _plan_file_words(path: Path, approval: PlanFile, *, is_refused: bool) -> str:
@@ -281,117 +251,6 @@ def _fetching_words(path: Path, approval: PlanFile) -> str:
     else:
         sends = f"at most {doubtful} request{'' if doubtful == 1 else 's'}, for"
     return f"plan    {path}: `krea-pipe run {path}` sends {sends} images that Krea no longer has, for {price}."
-
-
-def _refusal_words(refusal: Problem) -> str:
-    hint = f"\n  {click.style('hint', fg='cyan')}: {refusal.hint}" if refusal.hint else ""
-    return f"{click.style('A run would be refused', fg='red', bold=True)}: {refusal.message}{hint}"
-
-
-def _print_tables(plan: Plan, *, show_all: bool, local: bool) -> None:
-    steps = [step for step in plan.steps if show_all or not isinstance(step.action, Reuse)]
-    if steps:
-        shown = steps if show_all else steps[:_MAX_ROWS]
-        _print_priced(["request", "action", "reason"], [_columns(step) for step in shown], local=local)
-        if len(shown) < len(steps):
-            click.echo(f"… and {len(steps) - len(shown):,} more; list them with --all")
-        click.echo()
-    _print_priced(["stage", "images", *_kinds(plan).values()], list(_stage_rows(plan)), local=local)
-    click.echo()
-
-
-def _print_priced(columns: list[str], rows: list[list[str]], *, local: bool) -> None:
-    """Print a table whose rows end in a price, which the local Krea has none of."""
-    if not local:
-        columns = [*columns, "price"]
-    rows = [row[: len(columns)] for row in rows]
-    print_table(columns, rows, numbers=["images", *COLUMNS.values(), "price"], long=["request", "reason", "stage"])
-
-
-def _columns(step: Step) -> list[str]:
-    more = f" (+{len(step.cells) - 1})" if len(step.cells) > 1 else ""
-    return [step.cells[0].id + more, COLUMNS[action_kind(step.action)], step.reason, _price_of(step)]
-
-
-def _price_of(step: Step) -> str:
-    match step.action:
-        case Submit() | Hold():
-            return usd(step.price)
-        case Fetch():
-            return usd(Decimal(0))
-        case Attach(was_stored=True):
-            return usd_range(Decimal(0), step.price)
-    return ""
-
-
-def _stage_rows(plan: Plan) -> Iterator[list[str]]:
-    stages = dict.fromkeys(cell.stage for step in plan.steps for cell in step.cells)
-    for stage in stages:
-        yield [stage, *_counts(plan, stage, _kinds(plan))]
-    if len(stages) > 1:
-        yield ["total", *_counts(plan, None, _kinds(plan))]
-
-
-def _kinds(plan: Plan) -> Mapping[type[Action], str]:
-    """The actions to count in a table: rejected requests only if there are some."""
-    return {kind: name for kind, name in COLUMNS.items() if kind is not Rejected or plan.total(Rejected).count}
-
-
-def _counts(plan: Plan, stage: str | None, kinds: Iterable[type[Action]]) -> list[str]:
-    """The images of a stage, or of all, the requests by what is done with them, and the price."""
-    images = sum(stage in (None, cell.stage) for step in plan.steps for cell in step.cells)
-    return [str(images), *(str(plan.total(action, stage).count) for action in kinds), _price_range(plan, stage)]
-
-
-def _price_range(plan: Plan, stage: str | None) -> str:
-    """The price of new images, and the maximum if Krea no longer has some images."""
-    new = plan.total(Submit, stage).usd
-    return usd_range(new, new + plan.in_doubt(stage).usd)
-
-
-def _sentence(plan: Plan, cap: Decimal | None, *, local: bool) -> str:
-    new, reuse, attach, hold = (plan.total(action) for action in (Submit, Reuse, Attach, Hold))
-    parts = [_new_words(plan, local=local) if new.count else "Nothing new"]
-    if reuse.count:
-        parts.append(f"{reuse.count} cached" + ("" if local else f" ({usd(reuse.usd)} saved)"))
-    parts += _fetch_words(plan)
-    rejected = plan.total(Rejected).count
-    if rejected:
-        parts.append(f"{rejected} rejected by Krea before, not sent again")
-    if attach.count:
-        parts.append(f"{attach.count} waiting, already submitted")
-    if hold.count:
-        parts.append(f"{hold.count} held, possibly billed ({usd(hold.usd)})")
-    if plan.uploads:
-        images = "reference image" if len(plan.uploads) == 1 else "reference images"
-        parts.append(f"uses {len(plan.uploads)} {images}" + ("" if local else ", uploaded if not yet in this account"))
-    if new.count and cap is not None and not local:
-        what = "the cap of" if plan.shard is None else "this shard's part of the cap,"
-        parts.append(f"{'below' if new.usd < cap else 'exactly'} {what} {usd(cap)}")
-    prefix = "" if plan.shard is None else f"Shard {plan.shard}. "
-    return prefix + "; ".join(parts) + "."
-
-
-def _fetch_words(plan: Plan) -> Iterator[str]:
-    """The images that are free, and the price if Krea no longer has them."""
-    doubt, nothing = plan.in_doubt(), usd(Decimal(0))
-    copied = plan.total(Fetch).count - doubt.count
-    if copied:
-        yield f"{copied} fetched for {nothing}"
-    if doubt.count:
-        yield (
-            f"{doubt.count} fetched from Krea for {usd_range(Decimal(0), doubt.usd)}, depending on whether it "
-            "still has them"
-        )
-
-
-def _new_words(plan: Plan, *, local: bool) -> str:
-    new = plan.total(Submit)
-    if local:
-        return f"New: {new.count}, free with the local Krea"
-    prices = Counter(step.price for step in plan.steps if isinstance(step.action, Submit))
-    terms = " + ".join(f"{count} × {usd(price)}" for price, count in sorted(prices.items()))
-    return f"New: {terms} = {usd(new.usd)}"
 
 
 def _compared(file: Path, against: str, flags: _Flags, form: _PlanFormat) -> FileResult:
@@ -458,23 +317,9 @@ def _refuse_with_against(given: Mapping[str, bool]) -> None:
 
 
 def _print_changes(comparison: Comparison, *, show_all: bool) -> None:
-    rows = [row for row in comparison.rows if show_all or row.kind != "same"]
-    if rows:
-        shown = rows if show_all else rows[:_MAX_ROWS]
-        columns = ["cell", "change", "reason", "price"]
-        print_table(columns, [_change_columns(row) for row in shown], numbers=["price"], long=["cell", "reason"])
-        if len(shown) < len(rows):
-            click.echo(f"… and {len(rows) - len(shown):,} more; list them with --all")
-        click.echo()
+    print_changes(comparison.rows, most=None if show_all else MAX_ROWS)
     print_table(["stage", *COUNTS], list(_change_rows(comparison)), numbers=COUNTS, long=["stage"])
     click.echo()
-
-
-def _change_columns(row: CellChange) -> list[str]:
-    reason = "" if row.reason == row.kind else row.reason
-    if row.is_rendered:
-        reason = "; ".join(filter(None, (reason, row.free_words)))
-    return [writable(row.id), KIND_WORDS[row.kind], writable(reason), usd(row.price) if row.price else ""]
 
 
 def _change_rows(comparison: Comparison) -> Iterator[list[str]]:

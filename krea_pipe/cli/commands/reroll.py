@@ -15,7 +15,6 @@ from krea_pipe.app.execution import SendOptions, open_execution
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.reroll import Reroll, RerollRequest, Taken, prepare_reroll, take_seed
 from krea_pipe.app.workspace import target_of
-from krea_pipe.cli.commands.plan import print_forecast
 from krea_pipe.cli.commands.run import listening, say_run, warner
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import (
@@ -32,6 +31,7 @@ from krea_pipe.cli.options import (
     overrides,
 )
 from krea_pipe.cli.plan_json import plan_json
+from krea_pipe.cli.plan_text import print_forecast
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.tables import counted
 from krea_pipe.core.errors import Problem, UsageError
@@ -149,7 +149,7 @@ def _plan(prepared: Reroll, request: RerollRequest, flags: _Flags, *, as_json: b
     if as_json:
         print_json({**plan_json(forecast), "takes": _takes_json(prepared)})
     else:
-        print_forecast(forecast, show_all=True, local=local)
+        print_forecast(forecast, most=None, local=local)
         _say_shortcomings(prepared)
     return 0
 

@@ -60,6 +60,7 @@ from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending
 from krea_pipe.matrix.sharding import Shard
+from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.planning.budget import Limits
 from krea_pipe.planning.out_folder import Changed
 from krea_pipe.report.words import notices, summary_sentence
@@ -217,12 +218,15 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
         check_budget_name(flags["budget_name"], remote)
         check_run_name(flags["run_name"], chosen, remote)
 
+        pipelines = dict[Path, Pipeline]()
+
         def read(file: Path) -> BatchFile:
             request = run_request(file, overrides(flags), _run_options(flags, chosen), os.environ, local=flags["local"])
             if request.approval is not None:
                 raise UsageError(Problem("bad_option", f"{file} is a plan, which is run by itself"))
             loaded = flow.load_pipeline(request.file, request.overrides)
             warn(loaded.warnings)
+            pipelines[file] = loaded.pipeline
             homes = open_other_homes(os.environ, file)
             options = replace(_run_options(flags, chosen), lock=request.lock, remote=remote, homes=homes)
             out = flow.out_folder(None, loaded.pipeline.name, local=target.kind == "local")
@@ -232,6 +236,9 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
         execution = open_execution(target, _send_options(flags), os.environ)
         listen = listening(notifications, is_local=target.kind == "local", as_json=as_json)
         batch = run_batch(files, read, execution, limits, listen)
+        for end in batch.ends:
+            if end.finished is not None and not stderr_log.in_json:
+                annotate_cells(end.finished.report, pipelines[end.file])
         return _say_batch(batch, notifications, as_json=as_json)
 
 

@@ -8,10 +8,12 @@ from typing import Literal, TypeAlias
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
+from krea_pipe.core.word_diff import PromptChange, WordPart
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints
-from krea_pipe.planning.plan import Sum, describe_change
+from krea_pipe.planning.change_reason import describe_change, prompt_change, reason_parts
+from krea_pipe.planning.plan import Sum
 
 ChangeKind = Literal["new", "changed", "moved", "gone", "same"]
 FetchKind = Literal["", "machine", "krea"]
@@ -43,6 +45,7 @@ class CellChange:
 
     `price` is that of a request that the base does not have, on the first cell that it is for and 0 on others.
     `stored` says that the store has its image, so that a run pays nothing. `was` is the id that a moved cell had.
+    `change` is that of its prompt, where the reason is that the prompt changed.
     """
 
     kind: ChangeKind
@@ -54,6 +57,7 @@ class CellChange:
     stored: bool = False
     fetched: FetchKind = ""
     was: str | None = None
+    change: PromptChange | None = None
 
     @property
     def is_rendered(self) -> bool:
@@ -63,8 +67,14 @@ class CellChange:
     @property
     def explanation(self) -> str:
         """The reason, if it says more than the kind, and whether the image is available at no cost."""
-        found = "" if self.reason == self.kind else self.reason
-        return "; ".join(filter(None, (found, self.free_words)))
+        return "".join(part.marked for part in self.explanation_parts)
+
+    @property
+    def explanation_parts(self) -> tuple[WordPart, ...]:
+        """The same as parts, of which some are words of the prompt that were removed or added."""
+        parts = () if self.reason in ("", self.kind) else reason_parts(self.reason, self.change)
+        free = self.free_words if self.is_rendered else ""
+        return (*parts, *((WordPart("same", f"; {free}" if parts else free),) if free else ()))
 
     @property
     def free_words(self) -> str:
@@ -210,5 +220,7 @@ class _Comparing:
         stored, fetched = key in self.stored, self.fetched.get(key, "")
         if before is None:
             return CellChange("new", cell.id, cell.stage, key, "new", price, stored, fetched)
-        reason = describe_change(before[0].request.fields(), cell.request.fields(), self.fingerprints)
-        return CellChange("changed", cell.id, cell.stage, key, reason, price, stored, fetched)
+        old, new = before[0].request.fields(), cell.request.fields()
+        reason = describe_change(old, new, self.fingerprints)
+        change = prompt_change(reason, old, new)
+        return CellChange("changed", cell.id, cell.stage, key, reason, price, stored, fetched, change=change)

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.money import exact
+from krea_pipe.core.word_diff import change_json
 from krea_pipe.pipeline.pricing import usd, usd_range
 from krea_pipe.planning.plan import Sum
 from krea_pipe.report.compare.comparison import CHANGE_KINDS, CellChange, ChangeKind, Comparison, Revision
@@ -130,6 +131,7 @@ def _row(row: CellChange) -> dict[str, object]:
         "stored": row.stored,
         "fetched": row.fetched or None,
         "was": row.was,
+        **change_json(row.change),
     }
 
 
@@ -148,9 +150,9 @@ def render_comparison(
         table_row(
             code(row.id, _ID), KIND_WORDS[row.kind], code(row.explanation, _REASON), usd(row.price) if row.price else ""
         )
-        for row in rendered
+        for row in rendered[:_MAX_ROWS]
     ]
-    text += _table(head, lines, limit - len(text))
+    text += _table(head, lines, len(rendered), limit - len(text))
     text += _folded(f"{len(moved):,} moved (free)", table_head("Cell", ""), moved, limit - len(text))
     return text + _folded(f"{len(gone):,} gone", table_head("Cell", ""), gone, limit - len(text))
 
@@ -186,21 +188,21 @@ def _revision(one: Revision) -> str:
 
 def _folded(title: str, head: list[str], rows: Sequence[CellChange], room: int) -> str:
     opening, closing = f"\n<details><summary>{title}</summary>\n", "\n</details>\n"
-    lines = [table_row(code(row.id, _ID), code(row.reason, _REASON)) for row in rows]
-    inside = _table(head, lines, room - len(opening) - len(closing))
+    lines = [table_row(code(row.id, _ID), code(row.reason, _REASON)) for row in rows[:_MAX_ROWS]]
+    inside = _table(head, lines, len(rows), room - len(opening) - len(closing))
     return f"{opening}{inside}{closing}" if inside else ""
 
 
-def _table(head: list[str], lines: Sequence[str], room: int) -> str:
-    """As many of the first rows as fit, and the number of the others."""
+def _table(head: list[str], lines: Sequence[str], total: int, room: int) -> str:
+    """As many of the first rows as fit, and the number of the others of the total."""
     room -= sum(len(line) + 1 for line in head) + _NOTE
     shown: list[str] = []
-    for line in lines[:_MAX_ROWS]:
+    for line in lines:
         room -= len(line) + 1
         if room < 0:
             break
         shown.append(line)
     if not shown:
         return ""
-    more = ["", f"… and {len(lines) - len(shown):,} more"] if len(shown) < len(lines) else []
+    more = ["", f"… and {total - len(shown):,} more"] if len(shown) < total else []
     return "\n".join(["", *head, *shown, *more]) + "\n"

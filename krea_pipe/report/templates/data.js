@@ -51,6 +51,22 @@ function updateRows(rows) {
   if (changed.length) for (const listener of rowListeners) listener(changed);
 }
 
+/** Whether another report has the same cells on the same axes, so that it can be shown in place of this one. */
+function hasSameShape(other) {
+  const shapeOf = ({ cells: rows, stages, view }) => JSON.stringify([rows.map(({ id }) => id), stages, view ?? null]);
+  return shapeOf(report) === shapeOf(other);
+}
+
+/** Show another report of the same shape: what the view shows and what is selected stays. */
+function takeReport(whole) {
+  const { cells: rows, ...head } = whole;
+  const changed = rows.filter((row, index) => JSON.stringify(row) !== JSON.stringify({ ...cells[index], index: undefined }));
+  Object.assign(report, head);
+  referencesBySource.clear();
+  for (const one of report.references ?? []) referencesBySource.set(one.source, one);
+  updateRows(changed);
+}
+
 const WORDS = {
   succeeded: "Rendered",
   reused: "Reused",

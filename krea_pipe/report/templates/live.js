@@ -6,6 +6,9 @@ const SERVER_GONE = "The server has stopped. This page stays, but nothing more i
 let runState = page.form === "view" && page.live ? "running" : "";
 let serverGone = false;
 
+/** Whether the watched file has a problem. */
+let hasProblem = false;
+
 /** What was paid, in US dollars as text; counted in millionths, because sums of fractions drift. */
 function spentText() {
   const millionths = cells.reduce((sum, cell) => sum + (cell.status === "uncertain" ? 0 : Math.round(Number(cell.cost_usd) * 1e6)), 0);
@@ -37,9 +40,22 @@ function paceText() {
 const LEAST_PACE = 3;
 const PACE_SECONDS = 10;
 
-/** Another run of the pipeline has begun: show it, unless somebody writes a note, which would be lost. */
-function takeRerun() {
-  runState = "A new run of this pipeline has started. Reload the page to see it.";
+/** Another run of the pipeline has begun, or the watched file was saved: a run with the same cells needs no reload. */
+async function takeRerun() {
+  const answer = await fetch("report.json");
+  if (!answer.ok) throw new Error(`report.json: ${answer.status}`);
+  const whole = await answer.json();
+  if (page.watched && hasSameShape(whole)) {
+    takeReport(whole);
+    followServer();
+  } else {
+    reloadPage();
+  }
+}
+
+/** Show it by a reload, unless somebody writes a note, which would be lost. */
+function reloadPage() {
+  runState = page.watched ? "The cells have changed. Reload the page to see them." : "A new run of this pipeline has started. Reload the page to see it.";
   showLive();
   if (!isTyping(document.activeElement)) location.reload();
 }
@@ -56,10 +72,12 @@ function showLive() {
   const parts = [...(runState ? [progressText(), stateText()] : []), ...(serverGone ? [SERVER_GONE] : [])];
   line.textContent = parts.join(" · ");
   line.hidden = !parts.length;
-  line.dataset.state = serverGone ? "gone" : runState === "running" || runState === "ended" ? runState : "cut-off";
+  line.dataset.state = serverGone ? "gone" : isCutOff() ? "cut-off" : page.watched ? "running" : runState;
   const sentence = document.querySelector(".sentence");
   if (sentence) sentence.hidden = Boolean(runState);
 }
+
+const isCutOff = () => (page.watched ? hasProblem : !["running", "ended"].includes(runState));
 
 async function takeEnd() {
   if (runState !== "running") return;
@@ -84,6 +102,13 @@ async function renewHead() {
   showCopyButtons();
 }
 
+/** What a watched file says: it is being drawn, it is up to date, or it has a problem. */
+function takeStatus({ text, is_problem }) {
+  runState = text;
+  hasProblem = is_problem;
+  showLive();
+}
+
 function takeCutOff({ message, hint }) {
   runState = `${message} ${hint} krea-pipe run ${report.pipeline.file}`;
   showLive();
@@ -96,6 +121,16 @@ function takePicks(stages) {
 /** Follow the run and the picks files for as long as the server is there. */
 function startLive() {
   if (page.form !== "view") return;
+  followServer();
+  onRows(showLive);
+  setInterval(() => {
+    if (runState === "running") showLive();
+  }, PACE_SECONDS * 1000);
+  showLive();
+}
+
+/** Follow the run that the page shows. */
+function followServer() {
   const stream = new EventSource(`events?since=${encodeURIComponent(report.finished_at)}&run=${encodeURIComponent(report.run_id)}`);
   const follow = (name, take) => stream.addEventListener(name, ({ data }) => take(JSON.parse(data)));
   const setGone = (gone) => {
@@ -106,9 +141,10 @@ function startLive() {
   follow("ended", () => takeEnd().catch(() => setGone(true)));
   follow("cut_off", takeCutOff);
   follow("picks", takePicks);
+  follow("status", takeStatus);
   follow("rerun", () => {
     stream.close();
-    takeRerun();
+    takeRerun().catch(() => setGone(true));
   });
   follow("bye", () => {
     stream.close();
@@ -116,11 +152,6 @@ function startLive() {
   });
   stream.addEventListener("open", () => setGone(false));
   stream.addEventListener("error", () => setGone(true));
-  onRows(showLive);
-  setInterval(() => {
-    if (runState === "running") showLive();
-  }, PACE_SECONDS * 1000);
-  showLive();
 }
 
 /**

@@ -12,6 +12,7 @@ from krea_pipe.report.decisions import StageDecisions, decisions_json, pipeline_
 from krea_pipe.report.model import Report
 from krea_pipe.report.progress import LaterReports, RunProgress, RunState
 from krea_pipe.report.record import json_default
+from krea_pipe.report.view.watched_report import WatchedReport, WatchStatus
 from krea_pipe.store.blobs import Stamp, stamp_of
 
 LOOK_SECONDS = 0.2
@@ -34,7 +35,7 @@ class RunFeed:
     `report` and `state` are those of the last look, and `_versions` belong to them: a thread may be ahead.
     """
 
-    progress: RunProgress
+    progress: RunProgress | WatchedReport
     reruns: LaterReports | None = None
     """Where a later report of the pipeline is searched for once this one has ended; None stays with this one."""
     report: Report = field(init=False)
@@ -49,6 +50,8 @@ class RunFeed:
     """The number of changes of the decisions."""
     _stamps: dict[Path, Stamp | None] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _status: WatchStatus | None = None
+    """What the pages of a watched file say."""
 
     def __post_init__(self) -> None:
         self.report, self.state = self.progress.report, self.progress.state
@@ -57,7 +60,7 @@ class RunFeed:
         """Look until it is closed."""
         since_picks = REST_SECONDS
         while not self.is_closed:
-            is_running = self.state == "running"
+            is_running = self.state in ("running", "watching")
             if not is_running or since_picks >= REST_SECONDS:
                 await self.read_picks()
                 since_picks = 0
@@ -67,10 +70,11 @@ class RunFeed:
             await asyncio.sleep(wait)
 
     async def _look(self) -> None:
-        before = self.state
-        if self.state != "running" and self.reruns is not None:
+        before = self.state, self._status, self.report.run_id
+        progress, reruns = self.progress, self.reruns
+        if self.state != "running" and reruns is not None and isinstance(progress, RunProgress):
             with contextlib.suppress(KreaPipeError, OSError):
-                rerun = await asyncio.to_thread(self.reruns.after, self.progress)
+                rerun = await asyncio.to_thread(reruns.after, progress)
                 if rerun is not None:
                     self._follow_rerun(rerun)
                     return
@@ -79,8 +83,11 @@ class RunFeed:
         except (KreaPipeError, OSError):
             return  # it may be readable a moment later; what is shown stays
         self.report, self.state = self.progress.report, self.progress.state
+        self._status = self.progress.status if isinstance(self.progress, WatchedReport) else None
+        if self.report.run_id != before[2]:
+            self._versions = {}
         self._versions |= dict.fromkeys(changed, self.report.finished_at)
-        if changed or self.state != before:
+        if changed or (self.state, self._status, self.report.run_id) != before:
             self._tell()
 
     def _follow_rerun(self, progress: RunProgress) -> None:
@@ -123,10 +130,11 @@ class RunFeed:
         """Server-sent events from a state of the report on: the `finished_at` that a page was made with.
 
         `rows` holds rows that have changed, `ended` says that the report is there, `cut_off` that there will be none,
-        `picks` the decisions of all stages, `bye` that the server goes, and `rerun` that another run of the pipeline
-        has begun, which is the last event: the page is of `run`, or of the run that is served when it connects.
+        `picks` the decisions of all stages, `status` the sentence about a watched file, `bye` that the server goes, and
+        `rerun` that another run of the pipeline has begun, or that a watched file was saved, which is the last event:
+        the page is of `run`, or of the run that is served when it connects.
         """
-        told, picks = "", -1
+        told, picks, said = "", -1, None
         run = run or self.report.run_id
         yield "retry: 3000\n\n"
         while not self.is_closed:
@@ -139,7 +147,10 @@ class RunFeed:
             if rows and self.state != "ended":
                 since = self.report.finished_at
                 yield _event("rows", rows, since)
-            if self.state not in ("running", told):
+            if self._status is not None and self._status != said:
+                said = self._status
+                yield _event("status", {"text": said.text, "is_problem": said.is_problem}, since)
+            if self.state not in ("running", "watching", told):
                 told = self.state
                 yield _event(told, CUT_OFF if told == "cut_off" else {}, since)
             if picks != self._picks:

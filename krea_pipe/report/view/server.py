@@ -29,6 +29,7 @@ from krea_pipe.report.record import to_lines
 from krea_pipe.report.view.access_guard import AccessGuard
 from krea_pipe.report.view.feed import RunFeed
 from krea_pipe.report.view.picks_writer import parse_change, write_change
+from krea_pipe.report.view.watched_report import WatchedReport
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import picks_lock
 from krea_pipe.store.plain import read_plain
@@ -79,9 +80,10 @@ class _Endpoints:
 
     async def page(self, _: Request) -> Response:
         await self.feed.read_picks()
-        report, is_live = self.feed.report, self.feed.state == "running"
+        report, is_live = self.feed.report, self.feed.state in ("running", "watching")
         decisions = decisions_json(self.feed.decisions)
-        page = html.HtmlOptions("view", is_live=is_live, decisions=decisions, reviewer=self.by)
+        is_watched = self.feed.state == "watching"
+        page = html.HtmlOptions("view", is_live=is_live, is_watched=is_watched, decisions=decisions, reviewer=self.by)
         data = await asyncio.to_thread(lambda: b"".join(html.render_html(report, page)))
         return Response(data, media_type="text/html")
 
@@ -143,7 +145,7 @@ def _refused(code: str, message: str, hint: str | None = None, *, status: int) -
     return JSONResponse({"code": code, "message": message, "hint": hint}, status)
 
 
-def _thumbnail(progress: RunProgress, digest: str) -> bytes | None:
+def _thumbnail(progress: RunProgress | WatchedReport, digest: str) -> bytes | None:
     """The small picture of an image as WebP, made when it is missing."""
     if digest not in progress.digests:
         return None
@@ -202,6 +204,28 @@ def serve_run(
         StateError: the run cannot be read.
     """
     feed = RunFeed(open_progress(home, folder), later)
+    serve_feed(feed, listener, announce, seconds=seconds, allowed=allowed, by=by)
+
+
+def serve_feed(
+    feed: RunFeed,
+    listener: socket.socket,
+    announce: Callable[[str, str], None],
+    *,
+    seconds: float | None = None,
+    allowed: frozenset[str] = frozenset(),
+    by: str = "",
+) -> None:
+    """Serve a run or a watched file until SIGINT, SIGTERM or the end of `seconds`.
+
+    Args:
+        feed: what is served.
+        listener: the socket of `listen`.
+        announce: called with the page's URL and the run's id, once connections are accepted.
+        seconds: how long to serve; None serves until a signal.
+        allowed: other hosts that requests may name, as NAME or NAME:PORT in lower case.
+        by: who decides on the page, "" if that is unknown.
+    """
     port, token = listener.getsockname()[1], secrets.token_urlsafe(32)
     config = uvicorn.Config(
         create_app(feed, token=token, port=port, allowed=allowed, by=by),
