@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.execution import Uncertain
+from krea_pipe.app.execution import SendOptions, Uncertain
 from krea_pipe.app.lock_files import changes_cells
 from krea_pipe.cli.options import CellFlags, LogFlags, combined, overrides
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.matrix.sharding import MAX_SHARDS, Shard
+from krea_pipe.planning.out_folder import Changed
 from krea_pipe.store.remote.named_budget import BUDGET_NAME
 from krea_pipe.store.remote.remote import Remote
 
@@ -113,3 +114,28 @@ def check_prune(flags: RunFlags) -> None:
         hint = "run FILE without them and with --prune; files that other settings delivered stay"
         message = "--prune cannot be combined with --profile, --set and --vars, because they change the cells"
         raise UsageError(Problem("bad_option", message, hint=hint))
+
+
+def changed_files(flags: RunFlags) -> Changed:
+    """What to do with files that someone has changed.
+
+    Raises:
+        UsageError: both options are given.
+    """
+    if flags["overwrite_changed"] and flags["keep_both"]:
+        message = "--overwrite-changed and --keep-both cannot be combined"
+        raise UsageError(Problem("bad_option", message, hint="use one of them"))
+    return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
+
+
+def send_options(flags: RunFlags) -> SendOptions:
+    """How requests are sent."""
+    return SendOptions(
+        concurrency=flags["concurrency"],
+        submit_parallel=flags["submit_parallel"],
+        uncertain=flags["uncertain"],
+        job_timeout=flags["job_timeout"],
+        webhook_url=flags["webhook_url"],
+        webhook_listen=flags["webhook_listen"],
+        budget_name=flags["budget_name"] or "",
+    )

@@ -13,7 +13,7 @@ import click
 
 from krea_pipe.app import flow
 from krea_pipe.app.batch import Batch, BatchFile, run_batch
-from krea_pipe.app.execution import Listen, Listeners, RunWork, SendOptions, open_execution
+from krea_pipe.app.execution import Listen, Listeners, RunWork, open_execution
 from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
@@ -36,7 +36,16 @@ from krea_pipe.cli.options import (
     shard_option,
 )
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
-from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name, check_prune, check_run_name, engine_options
+from krea_pipe.cli.run_flags import (
+    GOES_ON,
+    RunFlags,
+    changed_files,
+    check_budget_name,
+    check_prune,
+    check_run_name,
+    engine_options,
+    send_options,
+)
 from krea_pipe.cli.run_notifications import RunNotifications
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
@@ -62,7 +71,6 @@ from krea_pipe.core.outcome import Ending
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.planning.budget import Limits
-from krea_pipe.planning.out_folder import Changed
 from krea_pipe.report.words import notices, summary_sentence
 from krea_pipe.store.home import open_home, open_other_homes
 from krea_pipe.store.remote.remote import open_remote
@@ -233,7 +241,7 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
             return BatchFile(file, loaded, open_home(os.environ, file), out, options)
 
         limits = Limits(flags["max_cost"], flags["max_new"], is_named=flags["budget_name"] is not None)
-        execution = open_execution(target, _send_options(flags), os.environ)
+        execution = open_execution(target, send_options(flags), os.environ)
         listen = listening(notifications, is_local=target.kind == "local", as_json=as_json)
         batch = run_batch(files, read, execution, limits, listen)
         for end in batch.ends:
@@ -312,7 +320,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     loaded = flow.load_pipeline(request.file, request.overrides)
     if request.over and not as_json:
         stderr_log.say("info", "plan_file", f"{file} is a plan of {request.file} with {request.over}")
-    execution = open_execution(request.target, _send_options(flags), os.environ)
+    execution = open_execution(request.target, send_options(flags), os.environ)
     warn = warner(stderr_log, as_json=as_json)
     warn(loaded.warnings)
     is_local = request.target.kind == "local"
@@ -366,35 +374,11 @@ def _run_options(flags: RunFlags, chosen: Shard | None) -> flow.RunOptions:
         lock=flags["lock"],
         frozen=flags["frozen"],
         allow_render=flags["allow_render"],
-        changed=_changed(flags),
+        changed=changed_files(flags),
         allow_commands=flags["allow_commands"],
         shard=chosen,
         prunes=flags["prune"],
         run_name=read_run_name(flags["run_name"], os.environ) if chosen is not None else "",
-    )
-
-
-def _changed(flags: RunFlags) -> Changed:
-    """What to do with files that someone has changed.
-
-    Raises:
-        UsageError: both options are given.
-    """
-    if flags["overwrite_changed"] and flags["keep_both"]:
-        message = "--overwrite-changed and --keep-both cannot be combined"
-        raise UsageError(Problem("bad_option", message, hint="use one of them"))
-    return "overwrite" if flags["overwrite_changed"] else "beside" if flags["keep_both"] else "keep"
-
-
-def _send_options(flags: RunFlags) -> SendOptions:
-    return SendOptions(
-        concurrency=flags["concurrency"],
-        submit_parallel=flags["submit_parallel"],
-        uncertain=flags["uncertain"],
-        job_timeout=flags["job_timeout"],
-        webhook_url=flags["webhook_url"],
-        webhook_listen=flags["webhook_listen"],
-        budget_name=flags["budget_name"] or "",
     )
 
 
