@@ -125,7 +125,7 @@ def test_jobs_that_end_in_every_way(project, krea, listed):
     assert [found[word]["status"] for word in DRAWN] == ["succeeded"] * len(DRAWN)
     assert done.json["cells"]["failed"] == len(JOBS)
     reasons = {c["id"]: c["reason"] for c in project.run("plan", "p.yaml", "--json").json["cells"]}
-    assert reasons["p/top"] == "failed before: nsfw"
+    assert reasons["p/top"] == "rejected by Krea before: nsfw; --retry-rejected sends it again"
 
 
 def test_a_status_that_krea_invents_is_waited_for(project, krea):
