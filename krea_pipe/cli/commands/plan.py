@@ -121,7 +121,9 @@ _against_options = combined(
 @click.option(
     "--all", "show_all", is_flag=True, help=f"List every request, not only the first {MAX_ROWS} that are not cached."
 )
-@click.option("-o", "--out", type=FILE, help="Write the plan to this file; `krea-pipe run` on it executes exactly this plan.")
+@click.option(
+    "-o", "--out", type=FILE, help="Write the plan to this file; `krea-pipe run` on it executes exactly this plan."
+)
 @shard_option
 @retry_rejected_option
 @_against_options
