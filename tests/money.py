@@ -223,10 +223,10 @@ def alive(project) -> list[str]:
 # --- bills
 
 
-def check_paid_once(project, krea, words, *, out=("out/p",), but=()):
+def check_paid_once(project, krea, words, *, out=("out/p",), but=(), env=()):
     """Every request was billed exactly once, and each image is in one of the folders, as it was asked for.
 
-    What is uncertain has no image: `but` names it.
+    What is uncertain has no image: `but` names it. `env` names the shared store, if there is one.
     """
     assert krea.billed_prompts() == sorted(words)
     for word in words:
@@ -237,16 +237,16 @@ def check_paid_once(project, krea, words, *, out=("out/p",), but=()):
             assert (image.size, image.getpixel((0, 0))) == (SIZE, colour(word)), word
     folder = project.path.parent
     homes = folder.glob("*/.krea-pipe") if (folder / "store").exists() else ()  # those that share it
-    total = check_spend(project, krea, *(f"--home={home}" for home in homes))
+    total = check_spend(project, krea, *(f"--home={home}" for home in homes), env=env)
     assert but or total["uncertain"] == 0
 
 
-def check_spend(project, krea, *words, training="0"):
+def check_spend(project, krea, *words, training="0", env=()):
     """What the journals say was paid is Krea's bill to the cent; what is uncertain may be on it besides.
 
     The local Krea bills nothing for a `training`, because no document says what one costs.
     """
-    total = project.run("spend", "--json", *words).json["total"]
+    total = project.run("spend", "--json", *words, env=env).json["total"]
     billed = sum((bill.amount for bill in krea.world.bills), Decimal(training))
     paid, more = Decimal(total["paid_usd"]), Decimal(total["uncertain_usd"]) + Decimal(total["in_flight_usd"])
     assert paid <= billed <= paid + more, (billed, total)

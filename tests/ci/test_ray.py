@@ -94,10 +94,14 @@ def started_cluster(temporary):
 class OnRay(Project):
     """A project whose runs are started with the Python that has Ray."""
 
+    @property
+    def store(self):
+        """What names the shared store in the environment."""
+        return {"KREA_PIPE_REMOTE": (self.path / "store").as_uri(), "KREA_PIPE_REMOTE_SECRET": SECRETS[1]}
+
     def begin(self, address, *words, **env):
         self.pipeline(WORDS, more="budget: {usd: 0.30}")
-        store = {"KREA_PIPE_REMOTE": (self.path / "store").as_uri(), "KREA_PIPE_REMOTE_SECRET": SECRETS[1]}
-        own = {**PLAIN, **store, "RAY_ADDRESS": address, "PYTHONWARNINGS": None, **env}
+        own = {**PLAIN, **self.store, "RAY_ADDRESS": address, "PYTHONWARNINGS": None, **env}
         process = subprocess.Popen(
             [
                 python_with_ray(),
@@ -143,7 +147,7 @@ def test_a_killed_worker_costs_nothing_and_no_image_and_ray_learns_no_secret(pro
     krea.finish_jobs()
     done = project.finish(process)
     assert done.code == 0, done.text
-    check_paid_once(project, krea, WORDS)
+    check_paid_once(project, krea, WORDS, env=project.store)
     assert len(krea.world.bills) == len(WORDS)
     assert sum(bill.amount for bill in krea.world.bills) <= 0.30
     ends = done.json["shards"]
@@ -174,7 +178,7 @@ def test_an_interrupt_stops_the_shards_as_it_stops_a_run_and_the_same_command_go
     assert len(krea.world.bills) == 2
     again = project.finish(project.begin(ray.address, "--shards", "2"))
     assert (again.code, again.json["cells"]["reused"]) == (0, 2), again.text
-    check_paid_once(project, krea, WORDS)
+    check_paid_once(project, krea, WORDS, env=project.store)
 
 
 def test_workers_with_another_version_are_named_and_nothing_is_sent(project, krea, ray, tmp_path):

@@ -76,4 +76,4 @@ def test_twenty_kills_cost_nothing_twice_and_lose_nothing(shards, project, krea)
     for word, error in open_words.items():  # answers that were lost at once, and cannot be told apart
         assert set(job_ids(krea, word)) <= set(error["candidates"])
     billed = [word for word in WORDS if word not in open_words or job_ids(krea, word)]
-    check_paid_once(project, krea, billed, but=open_words)
+    check_paid_once(project, krea, billed, but=open_words, env=shared)
