@@ -153,7 +153,7 @@ def test_a_killed_worker_costs_nothing_and_no_image_and_ray_learns_no_secret(pro
     ends = done.json["shards"]
     assert [(end["shard"], end["exit_code"]) for end in ends] == [("1/3", 0), ("2/3", 0), ("3/3", 0)]
     assert sorted(end["starts"] for end in ends) == [1, 1, 2]
-    assert done.json["cost"]["spent_usd"] == "0.240"
+    assert done.json["cost"]["spent_usd"] == "0.24"
     assert {row["status"] for row in done.report["cells"]} == {"succeeded"}
     assert len(list((project.home / "runs").iterdir())) == 1
     assert {line["shard"] for line in said(done, "progress")} == {"1/3", "2/3", "3/3"}
