@@ -183,6 +183,7 @@ def test_after_a_comparison_the_focus_is_back_on_the_cell(open_page, lamps):
     page.keyboard.press("Escape")
     expect(page.locator("#compare")).to_be_hidden()
     expect(frame(page, 4)).to_be_focused()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # the dialog has closed
     page.keyboard.press("Shift+C")
     expect(page.locator("#compare")).to_be_visible()
     page.locator("#compare-room figcaption a").last.click()

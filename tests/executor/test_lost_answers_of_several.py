@@ -38,17 +38,17 @@ def lose_once_done(project, krea, word, *, lost):
 
 
 @pytest.mark.parametrize("acts", [True, False])
-def test_a_strangers_job_of_a_second_before_is_not_taken_for_the_lost_one(project, krea, acts):
+def test_a_strangers_job_of_seconds_before_is_not_taken_for_the_lost_one(project, krea, acts):
     """A job of ours has told Krea's time to the millisecond by then, and no poll has shown the stranger's."""
 
-    async def order_a_second_before_the_next(scope, seen, send, app):
+    async def order_seconds_before_the_next(scope, seen, send, app):
         answer = await ask(app, scope, seen)
         await order(app, scope, STRANGER)
-        krea.clock.advance(1)
+        krea.clock.advance(5)
         await send_answer(send, *answer)
 
     change_list(krea, lambda prompt, job: None if prompt == STRANGER and len(krea.posts) < 4 else job)
-    krea.rule("POST", GENERATE, order_a_second_before_the_next, text='"b"')
+    krea.rule("POST", GENERATE, order_seconds_before_the_next, text='"b"')
     krea.lose("POST", GENERATE, text='"d"', times=1) if acts else drop(krea, text='"d"')
     project.pipeline(["a", "b", "c", "d"])
     done = project.run("run", "p.yaml", "--json")
