@@ -78,6 +78,29 @@ def test_a_macro_from_another_folder_finds_its_own_files(words):
     assert found["lamp/s1"][0] == "<small>lamp"
 
 
+HELPERS = {
+    "red.j2": "{% macro show() %}{{ tint() }}{% endmacro %}{% macro tint() %}red{% endmacro %}",
+    "blue.j2": "{% macro text() %}{{ tint() }}{% endmacro %}{% macro tint() %}blue{% endmacro %}",
+    "module.j2": "{% import 'blue.j2' as m %}{% macro show() %}<{{ m.text() }}>{% endmacro %}",
+    "names.j2": "{% from 'blue.j2' import text as show %}{% macro text() %}({{ show() }}){% endmacro %}",
+}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("{% from 'red.j2' import show %}{% from 'blue.j2' import text %}{{ show() }} {{ text() }}", "red blue"),
+        ("{% import 'red.j2' as m %}{% import 'module.j2' as n %}{{ m.show() }} {{ n.show() }}", "red <blue>"),
+        ("{% from 'module.j2' import show %}{% import 'red.j2' as m %}{{ show() }} {{ m.show() }}", "<blue> red"),
+        ("{% from 'red.j2' import show %}{% from 'names.j2' import text %}{{ show() }} {{ text() }}", "red (blue)"),
+    ],
+)
+def test_macros_of_one_name_in_two_files_stay_apart(words, prompt, expected):
+    for name, text in HELPERS.items():
+        words.write(name, text)
+    assert [found for found, _ in cells(words, f'version: 1\nprompt: "{prompt}"\n').values()] == [expected]
+
+
 @pytest.mark.parametrize(
     ("prompt", "files", "expected"),
     [

@@ -6,6 +6,7 @@ An included file becomes part of the template, and so do imported macros, so tha
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from jinja2 import nodes
@@ -19,7 +20,7 @@ MAX_FILE_DEPTH = 8
 """Levels of templates that include each other."""
 _TAG = re.compile(r"(\{%[-+]?\s*(?:include|import|from)\s+)(['\"])(.*?)\2", re.DOTALL)
 _JOINT = "\N{MIDDLE DOT}"
-"""Joins the name of an import and that of a macro; no template can contain such a name."""
+"""Joins the name of a macro and the number of its file; no template can contain such a name."""
 
 
 class TemplateFiles:
@@ -70,8 +71,9 @@ def parse_template(text: str, files: TemplateFiles = NO_FILES) -> nodes.Template
         return tree
     inliner = _Inliner(files)
     inliner.visit(tree)
-    _Calls(inliner.modules).visit(tree)
-    tree.body = [nodes.Scope([*_called(tree, inliner.macros), *tree.body], lineno=1)]
+    _Calls(inliner.scope.modules).visit(tree)
+    named = {alias: _named(inliner.macros[own], alias) for alias, own in inliner.scope.names.items()}
+    tree.body = [nodes.Scope([*_called(tree, {**inliner.macros, **named}), *tree.body], lineno=1)]
     return tree
 
 
@@ -91,17 +93,26 @@ def _has_imports(tree: nodes.Template) -> bool:
     return any(True for _ in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport)))
 
 
+@dataclass(frozen=True)
+class _Scope:
+    """What the imports of one file mean in that file: names in `macros`, by the names that the file uses."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    modules: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
 class _Inliner(NodeTransformer):
     """Puts included templates in place, and collects the macros that are imported.
 
-    `modules` are the names of macros by the name under which their file was imported.
+    `macros` holds all of them, each under a name of its own; `imported` holds these names by file and macro.
     """
 
     def __init__(self, files: TemplateFiles) -> None:
         self.files = files
         self.above: list[str] = []
-        self.modules: dict[str, dict[str, str]] = {}
+        self.scope = _Scope()
         self.macros: dict[str, nodes.Macro] = {}
+        self.imported: dict[str, dict[str, str]] = {}
 
     def visit_Include(self, node: nodes.Include) -> list[nodes.Node]:  # noqa: N802 (Jinja's name)
         """The contents of the file in place of the tag."""
@@ -111,8 +122,7 @@ class _Inliner(NodeTransformer):
 
     def visit_Import(self, node: nodes.Import) -> None:  # noqa: N802
         """The macros of the file, under the name of the import and their own."""
-        names = {name: f"{node.target}{_JOINT}{name}" for name in self._macros_of(node.template, prefix=node.target)}
-        self.modules[node.target] = names
+        self.scope.modules[node.target] = self._macros_of(node.template)
 
     def visit_FromImport(self, node: nodes.FromImport) -> None:  # noqa: N802
         """The macros that are named."""
@@ -121,17 +131,19 @@ class _Inliner(NodeTransformer):
             name, alias = one if isinstance(one, tuple) else (one, one)
             if name not in found:
                 _refuse(f"`{_name(node.template)}` has no macro `{name}`", name, near_word(name, list(found)))
-            self.macros[alias] = _named(found[name], alias)
+            self.scope.names[alias] = found[name]
 
-    def _macros_of(self, name: nodes.Expr, prefix: str = "") -> dict[str, nodes.Macro]:
-        """The macros of a file, which know each other by their own names."""
-        body = self._body_of(name)
-        found = {one.name: one for one in body if isinstance(one, nodes.Macro)}
-        own = {one: f"{prefix}{_JOINT}{one}" for one in found}
-        for one in found.values():
-            _Calls({}, own).visit(one)
-        self.macros.update({own[one]: _named(macro, own[one]) for one, macro in found.items()})
-        return found
+    def _macros_of(self, template: nodes.Expr) -> dict[str, str]:
+        """The names in `macros` of the macros of a file, which know each other and what their file imports."""
+        name = _name(template)
+        if name not in self.imported:
+            outer, self.scope = self.scope, _Scope()
+            found = {one.name: one for one in self._body_of(template) if isinstance(one, nodes.Macro)}
+            own = {one: f"{one}{_JOINT}{len(self.imported)}" for one in found}
+            calls = _Calls(self.scope.modules, self.scope.names | own)
+            self.macros |= {own[one]: _named(calls.visit(macro), own[one]) for one, macro in found.items()}
+            self.imported[name], self.scope = own, outer
+        return self.imported[name]
 
     def _body_of(self, template: nodes.Expr) -> list[nodes.Node]:
         name = _name(template)
@@ -148,7 +160,7 @@ class _Inliner(NodeTransformer):
 
 
 class _Calls(NodeTransformer):
-    """Turns `m.headline(…)` into a call of the macro that was imported as a part of `m`."""
+    """Turns calls of `m.headline(…)`, and of macros in `names`, into calls by the names in `macros`."""
 
     def __init__(self, modules: Mapping[str, Mapping[str, str]], names: Mapping[str, str] | None = None) -> None:
         self.modules, self.names = modules, names or {}
