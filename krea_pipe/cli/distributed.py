@@ -114,9 +114,6 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
     if given := next((name for name, value in others.items() if value), None):
         message = f"{given} cannot be used with --on"
         raise UsageError(Problem("bad_option", message, hint="remove it; see docs/how-to/ray.md"))
-    if flags["allow_render"] and not flags["frozen"]:
-        hint = "remove it: without --frozen, a run generates missing images"
-        raise UsageError(Problem("bad_option", "--allow-render needs --frozen", hint=hint))
     if not os.environ.get(ADDRESS_NAME, "").strip():
         hint = f"set {ADDRESS_NAME} to a store that all machines of the cluster reach, such as s3://BUCKET/PREFIX"
         raise UsageError(Problem("no_remote", "--on needs a shared store", hint=hint))

@@ -99,6 +99,17 @@ def check_run_name(name: str | None, shard: Shard | None, remote: Remote | None)
         raise UsageError(Problem("bad_option", "--run-name needs a shared store", hint=hint))
 
 
+def check_allow_render(flags: RunFlags) -> None:
+    """Refuse to allow images in a run that makes them anyway.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if flags["allow_render"] and not flags["frozen"]:
+        hint = "remove it: without --frozen, a run generates missing images"
+        raise UsageError(Problem("bad_option", "--allow-render needs --frozen", hint=hint))
+
+
 def check_prune(flags: RunFlags) -> None:
     """Refuse to remove files in a run that does not know all of what its pipeline delivers.
 

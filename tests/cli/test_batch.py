@@ -183,6 +183,7 @@ def test_events_and_people_are_told_of_a_batch_as_of_one_run(house):
         (("run", "house", "--out", "x"), "--out is for one file"),
         (("run", "house", "--lock", "x.lock.jsonl"), "--lock is for one file"),
         (("run", "house", "--on", "ray", "--shards", "2"), "--on is for one file"),
+        (("run", "house", "--allow-render"), "--allow-render needs --frozen"),
         (("plan", "house", "--out", "x"), "--out is for one file"),
         (("verify", "house", "--out", "x"), "--out is for one file"),
         (("run", "empty"), "there is no pipeline in empty"),

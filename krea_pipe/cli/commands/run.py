@@ -40,6 +40,7 @@ from krea_pipe.cli.run_flags import (
     GOES_ON,
     RunFlags,
     changed_files,
+    check_allow_render,
     check_budget_name,
     check_prune,
     check_run_name,
@@ -68,12 +69,13 @@ from krea_pipe.cli.summary import (
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending
+from krea_pipe.core.settings import Target
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.planning.budget import Limits
 from krea_pipe.report.words import notices, summary_sentence
 from krea_pipe.store.home import open_home, open_other_homes
-from krea_pipe.store.remote.remote import open_remote
+from krea_pipe.store.remote.remote import Remote, open_remote
 
 MAX_CONCURRENCY = 10_000
 MAX_PARALLEL = 8
@@ -188,6 +190,7 @@ def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) ->
     work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
     pipeline's requests have changed since. With --on ray, the shards run on the machines of a Ray cluster.
     """
+    check_allow_render(flags)
     check_prune(flags)
     if not is_one_file(files):
         return _run_batch(files, flags, as_json=as_json)
@@ -222,10 +225,7 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
         target = target_of(os.environ, local=flags["local"])
         stderr_log = notifications.stderr_log
         warn = warner(stderr_log, as_json=as_json)
-        remote = open_remote(os.environ, target, lambda one: warn([one]), has_claims=not flags["without_claims"])
-        check_budget_name(flags["budget_name"], remote)
-        check_run_name(flags["run_name"], chosen, remote)
-
+        remote = _open_remote(flags, target, chosen, warn)
         pipelines = dict[Path, Pipeline]()
 
         def read(file: Path) -> BatchFile:
@@ -248,6 +248,20 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
             if end.finished is not None and not stderr_log.in_json:
                 annotate_cells(end.finished.report, pipelines[end.file])
         return _say_batch(batch, notifications, as_json=as_json)
+
+
+def _open_remote(
+    flags: RunFlags, target: Target, chosen: Shard | None, warn: Callable[[Iterable[Problem]], None]
+) -> Remote | None:
+    """The shared store, if it can keep what the names of the run need.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    remote = open_remote(os.environ, target, lambda one: warn([one]), has_claims=not flags["without_claims"])
+    check_budget_name(flags["budget_name"], remote)
+    check_run_name(flags["run_name"], chosen, remote)
+    return remote
 
 
 def warner(stderr_log: StderrLog, *, as_json: bool) -> Callable[[Iterable[Problem]], None]:
@@ -311,9 +325,6 @@ def _batch_json(batch: Batch, code: int) -> dict[str, object]:
 def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.FinishedRun:
     """Make the images, and show how far the run has come meanwhile."""
     stderr_log = notifications.stderr_log
-    if flags["allow_render"] and not flags["frozen"]:
-        hint = "remove it: without --frozen, a run generates missing images"
-        raise UsageError(Problem("bad_option", "--allow-render needs --frozen", hint=hint))
     notifications.shard = chosen = shard(flags["shard"])
     options = _run_options(flags, chosen)
     request = run_request(file, overrides(flags), options, os.environ, local=flags["local"])
@@ -324,10 +335,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     warn = warner(stderr_log, as_json=as_json)
     warn(loaded.warnings)
     is_local = request.target.kind == "local"
-
-    remote = open_remote(os.environ, request.target, lambda one: warn([one]), has_claims=not flags["without_claims"])
-    check_budget_name(flags["budget_name"], remote)
-    check_run_name(flags["run_name"], chosen, remote)
+    remote = _open_remote(flags, request.target, chosen, warn)
     finished = flow.run_pipeline(
         loaded,
         open_home(os.environ, request.file),
