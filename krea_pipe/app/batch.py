@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Listen, Prepared, RunWork
@@ -25,11 +24,9 @@ from krea_pipe.planning.joint_plan import joint_plan
 from krea_pipe.planning.plan import Step, is_read_again
 from krea_pipe.report.batch_page import BATCHES, BatchRow, write_batch_page
 from krea_pipe.report.folder import runs_folder
-from krea_pipe.report.model import PipelineView, Report, costs, totals
+from krea_pipe.report.model import ZERO_USD, CostTotals, PipelineView, Report, totals
 from krea_pipe.store.home import make_home
 from krea_pipe.store.space import open_space
-
-_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +167,7 @@ def _carry_out(
     counted = set[Key]()
     for member in members:
         own = {step.key: done[step.key] for step in member.prepared.plan.steps if step.key in done}
-        shared = {key: replace(outcome, cost_usd=_ZERO) for key, outcome in own.items() if key in counted}
+        shared = {key: replace(outcome, cost_usd=ZERO_USD) for key, outcome in own.items() if key in counted}
         member.begun.outcomes.update(own | shared)
         counted |= own.keys()
     return ending
@@ -188,7 +185,7 @@ def joint_work(prepared: Sequence[Prepared], limits: Limits) -> RunWork:
     """
     first, works = prepared[0], [one.work for one in prepared]
     caps = [one.cap for one in prepared if one.plan.has_calls]
-    cap = None if None in caps and first.target.kind == "local" else sum((one for one in caps if one), _ZERO)
+    cap = None if None in caps and first.target.kind == "local" else sum((one for one in caps if one), ZERO_USD)
     allowed: dict[str, tuple[str, ...]] = {}
     for work in works:
         allowed |= {name: (*allowed.get(name, ()), *map(str, values)) for name, values in work.allowed.items()}
@@ -271,10 +268,10 @@ def _is_over(ending: Ending) -> bool:
 def _left(limits: Limits, ends: Mapping[Path, BatchEnd]) -> Limits:
     """The limits that earlier homes of a batch have left."""
     reports = [end.finished.report for end in ends.values() if end.finished is not None]
-    spent = sum((one.cost.spent_usd + one.cost.uncertain_usd + one.cost.in_flight_usd for one in reports), _ZERO)
+    spent = sum((one.cost.spent_usd + one.cost.uncertain_usd + one.cost.in_flight_usd for one in reports), ZERO_USD)
     drawn = sum(one.cells.succeeded for one in reports)
     return Limits(
-        None if limits.max_cost is None else max(limits.max_cost - spent, _ZERO),
+        None if limits.max_cost is None else max(limits.max_cost - spent, ZERO_USD),
         None if limits.max_new is None else max(limits.max_new - drawn, 0),
     )
 
@@ -304,12 +301,12 @@ def _reported(ends: Sequence[BatchEnd], batch_id: str, home: Path | None) -> tup
     page = write_batch_page(home / BATCHES / batch_id, [_row(end) for end in ends])
     reports = [run.report for run in runs]
     all_rows = tuple(row for one in reports for row in one.rows)
-    cost = replace(
-        costs((), cap=None),
-        spent_usd=sum((one.cost.spent_usd for one in reports), _ZERO),
-        saved_usd=sum((one.cost.saved_usd for one in reports), _ZERO),
-        uncertain_usd=sum((one.cost.uncertain_usd for one in reports), _ZERO),
-        in_flight_usd=sum((one.cost.in_flight_usd for one in reports), _ZERO),
+    cost = CostTotals(
+        spent_usd=sum((one.cost.spent_usd for one in reports), ZERO_USD),
+        saved_usd=sum((one.cost.saved_usd for one in reports), ZERO_USD),
+        uncertain_usd=sum((one.cost.uncertain_usd for one in reports), ZERO_USD),
+        in_flight_usd=sum((one.cost.in_flight_usd for one in reports), ZERO_USD),
+        cap_usd=None,
     )
     name = f"{len(ends)} pipelines"
     joint = replace(
