@@ -49,7 +49,7 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
     Raises:
         KreaPipeError: the run cannot begin, or no shard wrote a report.
     """
-    address, shards = _engine(flags)
+    address, shards = _cluster(flags)
     stderr_log = StderrLog(flags["quiet"], flags["log_format"] == "json")
     is_told = not as_json or stderr_log.in_json
 
@@ -80,18 +80,18 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
             warn(problem)
         ready = prepare_shards(order)
         reporter = _Reporter(stderr_log if is_told else StderrLog(quiet=True))
-        with open_ray(address) as engine, _interrupts(reporter) as interrupts:
-            done = run_shards(ready, engine, reporter.tell, interrupts.is_stopping)
+        with open_ray(address) as cluster, _interrupts(reporter) as interrupts:
+            done = run_shards(ready, cluster, reporter.tell, interrupts.is_stopping)
     return _say(done, stderr_log, as_json=as_json)
 
 
-def _engine(flags: RunFlags) -> tuple[str, int]:
+def _cluster(flags: RunFlags) -> tuple[str, int]:
     """The address of the cluster and the number of shards.
 
     Raises:
         UsageError: options are missing, or do not go together.
     """
-    if flags["engine"] is None:
+    if flags["cluster"] is None:
         name = "--shards" if flags["shards"] is not None else "--ray-address"
         raise UsageError(Problem("bad_option", f"{name} requires --on", hint="add --on ray"))
     if flags["shards"] is None:

@@ -18,10 +18,10 @@ from krea_pipe.store.remote.remote import Remote
 GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
 """Ends after which the same command continues where this one stopped."""
 
-engine_options = combined(
+cluster_options = combined(
     click.option(
         "--on",
-        "engine",
+        "cluster",
         type=click.Choice(["ray"]),
         help="Run the shards as tasks of a Ray cluster; needs the extra `ray`, --shards and a shared store "
         "(KREA_PIPE_REMOTE).",
@@ -61,7 +61,7 @@ class RunFlags(CellFlags, LogFlags):
     budget_name: str | None
     shard: str | None
     run_name: str | None
-    engine: str | None
+    cluster: str | None
     shards: int | None
     ray_address: str | None
 
@@ -118,7 +118,7 @@ def check_prune(flags: RunFlags) -> None:
     """
     if not flags["prune"]:
         return
-    if any(flags[name] is not None for name in ("shard", "engine", "shards")):
+    if any(flags[name] is not None for name in ("shard", "cluster", "shards")):
         hint = "prune in a run without shards, after `krea-pipe merge`"
         raise UsageError(Problem("bad_option", "a shard cannot be run with --prune", hint=hint))
     if changes_cells(overrides(flags)):

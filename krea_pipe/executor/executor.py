@@ -62,7 +62,7 @@ Deliver: TypeAlias = Callable[[Step, Result], bool | Failure]
 
 
 @dataclass(slots=True)
-class Engine:
+class PlanExecution:
     """Carries out what a plan leaves to do."""
 
     plan: Plan
@@ -371,25 +371,25 @@ async def _carried_out(order: Order, remote: "_Remote") -> tuple[Outcomes, Endin
         with stopped_by_signals(stop, client, lambda: order.tell(STOPPING)):
             if order.plan.total(Submit).count or order.plan.total(Hold).count:
                 await session.before_sending()
-            engine = Engine(order.plan, session, order.watch, order.deliver)
-            async with _listening(order, engine):
-                outcomes = await engine.run()
+            execution = PlanExecution(order.plan, session, order.watch, order.deliver)
+            async with _listening(order, execution):
+                outcomes = await execution.run()
             await session.budget.give_back()
         warnings = tuple(
             Problem("deprecated_route", words, hint="look for a newer version of krea-pipe")
             for words in client.deprecations.by_route.values()
         )
-    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error, warnings)
+    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, execution.error, warnings)
 
 
 @contextlib.asynccontextmanager
-async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
+async def _listening(order: Order, execution: PlanExecution) -> AsyncIterator[None]:
     """Receive webhooks during the run, if wanted."""
     if order.webhook_listener is None:
         yield
         return
-    async with order.webhook_listener.open(engine.shared.watch.hint) as url:
-        engine.session.webhook, engine.session.is_told = url, True
+    async with order.webhook_listener.open(execution.shared.watch.hint) as url:
+        execution.session.webhook, execution.session.is_told = url, True
         yield
 
 

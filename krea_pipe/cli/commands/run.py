@@ -44,7 +44,7 @@ from krea_pipe.cli.run_flags import (
     check_budget_name,
     check_prune,
     check_run_name,
-    engine_options,
+    cluster_options,
     send_options,
 )
 from krea_pipe.cli.run_notifications import RunNotifications
@@ -164,7 +164,7 @@ MAX_PARALLEL = 8
     help="Use the cap (--max-cost, or `budget: {usd: …}`) as a budget with this name in the shared store "
     "(KREA_PIPE_REMOTE), shared by all runs that use the name.",
 )
-@engine_options
+@cluster_options
 @click.option(
     "--without-claims",
     is_flag=True,
@@ -195,8 +195,8 @@ def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) ->
     if not is_one_file(files):
         return _run_batch(files, flags, as_json=as_json)
     (file,) = files
-    if _uses_engine(flags):
-        from krea_pipe.cli.distributed import run_distributed  # noqa: PLC0415 (an engine, which other runs do without)
+    if _uses_cluster(flags):
+        from krea_pipe.cli.distributed import run_distributed  # noqa: PLC0415 (a cluster, which other runs do without)
 
         return run_distributed(file, flags, as_json=as_json)
     with RunNotifications(flags, file) as notifications:
@@ -205,8 +205,8 @@ def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) ->
         return say_run(finished, notifications.stderr_log, as_json=as_json)
 
 
-def _uses_engine(flags: RunFlags) -> bool:
-    return any(flags[name] is not None for name in ("engine", "shards", "ray_address"))
+def _uses_cluster(flags: RunFlags) -> bool:
+    return any(flags[name] is not None for name in ("cluster", "shards", "ray_address"))
 
 
 def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> int:
@@ -216,7 +216,7 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
         UsageError: an option is for one pipeline.
     """
     refuse_one_folder(arguments, flags["out"])
-    for name, is_given in (("--lock", flags["lock"] is not None), ("--on", _uses_engine(flags))):
+    for name, is_given in (("--lock", flags["lock"] is not None), ("--on", _uses_cluster(flags))):
         if is_given:
             raise UsageError(Problem("bad_option", f"{name} is for one file", hint="run each file by itself"))
     files = pipeline_files(arguments)
