@@ -105,6 +105,12 @@ class Client:
     time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
     deprecations: Deprecations = field(default_factory=Deprecations)
 
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """The deprecated routes that this program uses."""
+        hint = "look for a newer version of krea-pipe"
+        return tuple(Problem("deprecated_route", words, hint=hint) for words in self.deprecations.by_route.values())
+
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
         """Start a job, which will be billed.
 

@@ -159,6 +159,7 @@ def body_of(request: Request, urls: Mapping[Source, str]) -> dict[str, Json]:
     body = request.fields()
     del body["variant"]
     body.pop("take", None)
+    body.pop("engine", None)  # the local Krea draws proofs of any pipeline
     if request.image is not None:
         del body["image"]
         body |= {"image_url": url_of(request.image.id, urls), "strength": request.image.strength}

@@ -18,7 +18,7 @@ from krea_pipe.app.workspace import target_of
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import Target
+from krea_pipe.core.settings import Target, with_engine
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.pipeline.spec import Loaded, Overrides
@@ -160,7 +160,7 @@ def assemble(pipeline: NamedPipeline, overrides: Overrides, *, local: bool) -> A
         hint = "specify the file, or add --run latest for its latest run"
         raise UsageError(Problem("no_such_file", f"the pipeline file {pipeline.file} is missing", hint=hint))
     loaded = load_pipeline(pipeline.file, overrides)
-    target = target_of(overrides.environment, local=local)
+    target = with_engine(target_of(overrides.environment, local=local), loaded.pipeline.engine)
     basis = planned(loaded, open_space(pipeline.home, target.space), target, RunOptions())
     if not local and not _results(basis.plan):
         proofs = target_of(overrides.environment, local=True)
@@ -222,8 +222,8 @@ def _checked(report: Report, loaded: Loaded, space: Space, overrides: Overrides)
     checks = {stage.name: stage.checks for stage in pipeline.stages if stage.checks}
     if not checks:
         return report
-    is_live = report.target.kind == "live"
-    path = lock_of_run(file, None, overrides, frozen=False) if is_live else None
+    is_local = report.target.kind == "local"
+    path = None if is_local else lock_of_run(file, None, overrides, frozen=False)
     lock = None if path is None else read_lock(path)
     runner = _NoCommands(overrides.environment)
     return check_images(report, CheckOptions(pipeline.name, checks, space, measure, runner, lock)).report
@@ -237,7 +237,7 @@ def _outcome(step: Step, journal: Replay, target: Target) -> Outcome:
     """What the store and the journal know about a request; its price is what its image has cost."""
     match step.action, status_of(step, journal):
         case Reuse(result=result, adopted=adopted), _:
-            cost = result.cost_usd if target.kind == "live" else result.cost_usd * 0
+            cost = result.cost_usd * 0 if target.kind == "local" else result.cost_usd
             return Outcome("succeeded", result=result, job_id=result.job_id, cost_usd=cost, adopted=adopted)
         case Attach(job_id=job_id), _:
             return Outcome("pending", job_id=job_id)

@@ -205,6 +205,7 @@ def run_pipeline(
     Raises:
         KreaPipeError: the run cannot start; nothing was sent.
     """
+    execution = execution.drawn_by(loaded.pipeline.engine)
     started_at, space = datetime.now(UTC), open_space(home, execution.target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
     make_home(home)
@@ -259,7 +260,8 @@ def _prepared(
     target, budget = execution.target, loaded.pipeline.budget
     if _is_unpaid(target, options):
         basis = replace(basis, plan=_unpaid(basis.plan), whole=_unpaid(basis.whole))
-    plan, limits = basis.plan, _approved_limits(basis.plan, budget, options)
+    plan = basis.plan
+    limits = _approved_limits(plan, budget, options).for_price(bills=target.bills)
     check_bytes(plan.images)
     source, is_local = loaded.pipeline.document.file, target.kind == "local"
     out = out_folder(options.out, loaded.pipeline.name, local=is_local)
@@ -324,7 +326,7 @@ def fetch_copies(loaded: Loaded, space: Space, target: Target, options: RunOptio
 
 def _is_unpaid(target: Target, options: RunOptions) -> bool:
     """Whether a run must not pay for anything."""
-    return target.kind == "live" and options.frozen and not options.allow_render
+    return target.kind != "local" and options.frozen and not options.allow_render
 
 
 def _unpaid(plan: Plan) -> Plan:
@@ -366,9 +368,9 @@ def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) 
 def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:
     """What a run does with the lock file.
 
-    Only live runs write one, because proofs are not results.
+    Proofs are not results, so their runs write none.
     """
-    if options.lock is None or not (options.frozen or target.kind == "live"):
+    if options.lock is None or not (options.frozen or target.kind != "local"):
         return None
     lock = basis.lock or read_lock(options.lock)
     keys = {cell.id: key for cell, key in basis.found}

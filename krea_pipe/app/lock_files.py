@@ -127,7 +127,8 @@ def stale_files_of(
     if changes_cells(overrides):
         message = "--strict cannot be combined with --profile, --set and --vars, because they change the cells"
         raise UsageError(Problem("bad_option", message, hint="verify FILE without them"))
-    loaded, workspace = flow.load_pipeline(file, overrides), open_workspace(environment, file)
+    loaded = flow.load_pipeline(file, overrides)
+    workspace = open_workspace(environment, file, engine=loaded.pipeline.engine)
     folder = flow.out_folder(out, loaded.pipeline.name, local=False)
     basis = flow.planned(loaded, workspace.space, workspace.target, flow.RunOptions(options.max_cells))
     found = find_marked_stale_files(workspace.space, folder, workspace.target.kind, basis.produced(file))
@@ -163,7 +164,7 @@ def _drawn(
 ) -> tuple[Lockfile, Plan, Workspace]:
     loaded = flow.load_pipeline(file, overrides)
     lock = read_lock(_lock_of(file, options.lock, overrides))
-    workspace = open_workspace(environment, file)
+    workspace = open_workspace(environment, file, engine=loaded.pipeline.engine)
     return lock, flow.plan_run(loaded, workspace.space, workspace.target, options), workspace
 
 

@@ -20,7 +20,16 @@ from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.planning.budget import cap_of, check_budget, share_of, sum_within
 from krea_pipe.planning.out_folder import InTheWay, look_over
 from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
-from krea_pipe.planning.plan_file import PlanFile, digest_of, fetches_of, is_plan_file, parts_of, read_plan_file
+from krea_pipe.planning.plan_file import (
+    ENGINE_PLAN,
+    LOCAL_PLAN,
+    PlanFile,
+    digest_of,
+    fetches_of,
+    is_plan_file,
+    parts_of,
+    read_plan_file,
+)
 from krea_pipe.planning.recipe_files import look_over_recipes, stored_results
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
@@ -134,7 +143,8 @@ def forecast_of(
     Raises:
         KreaPipeError: the store cannot be read, or nothing is selected.
     """
-    limits, workspace = options.limits, open_workspace(environment, file, local=local)
+    workspace = open_workspace(environment, file, local=local, engine=loaded.pipeline.engine)
+    limits = options.limits if local else options.limits.for_price(bills=workspace.target.bills)
     ignored: list[Problem] = []
     remote = open_remote(environment, workspace.target, ignored.append)
     options = replace(options, homes=open_other_homes(environment, file), remote=remote)
@@ -177,7 +187,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
     approval = PlanFile(
         krea_pipe=__version__,
         pipeline=forecast.file,
-        target="local" if forecast.target.kind == "local" else forecast.target.base,
+        target=_name_of(forecast.target),
         profiles=tuple(forecast.overrides.profiles),
         set=tuple(forecast.overrides.sets),
         vars=tuple(forecast.overrides.var_files),
@@ -246,6 +256,17 @@ def run_request(
     return RunRequest(approval.pipeline, over, approval.max_cells, target, lock, approval)
 
 
+def _name_of(target: Target) -> str:
+    """An API as a plan file names it; where the replicas of an engine are does not matter."""
+    match target.kind:
+        case "local":
+            return LOCAL_PLAN
+        case "engine":
+            return ENGINE_PLAN
+        case "live":
+            return target.base
+
+
 def _check_contents(approval: PlanFile) -> None:
     """Refuse what would make a plan file more than a plan of a pipeline here: other files, another budget."""
     here = repository_root(Path.cwd() / "plan")
@@ -289,6 +310,8 @@ def _check_target(file: Path, approval: PlanFile, environment: Mapping[str, str]
         message = f"{file} is a plan for {approval.target}, not for the local Krea"
         hint = "create another plan: krea-pipe plan FILE --local --out PLANFILE"
         raise UsageError(Problem("plan_file_target", message, hint=hint))
+    if approval.is_for_engine:
+        return
     target = live_target(environment)
     if not approval.is_local and target.origin != origin_of(approval.target):
         message = f"{file} is a plan for {approval.target}, not for {target.base}"

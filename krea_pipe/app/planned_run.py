@@ -182,12 +182,12 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     found = able.found
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
-    free = target.kind == "local"
+    is_local = target.kind == "local"
     is_whole = all(key in known.results for _, key in found)
-    lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
+    lock = None if options.lock is None or is_local or is_whole else read_lock(options.lock)
     locked = {} if lock is None else _drawn_by(lock, target.space, known.journal)
     plan_options = PlanOptions(
-        *(name, origin, free, options.resubmit, options.retry_rejected),
+        *(name, origin, not target.bills, options.resubmit, options.retry_rejected),
         prices=loaded.pipeline.prices,
         locked=locked,
     )
@@ -199,7 +199,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     chosen = selected(found, options.selection, loaded.pipeline, statuses, failed)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    missing = [] if free else [one for one in chosen if one[1] not in known.results]
+    missing = [] if is_local else [one for one in chosen if one[1] not in known.results]
     offers = _offers(missing, space, target, options, plan_options)
     plan_options = replace(plan_options, offers=offers.by_key)
     plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
@@ -210,7 +210,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     waiting = [one for one in able.waiting if options.selection.is_all]
     plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
     moved = None
-    if options.lock is not None and not free:
+    if options.lock is not None and not is_local:
         moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
     warnings = (*able.warnings, *([moved] if moved else []))
     return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)

@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from krea_pipe.core.engine import Dialect, Weights
 
@@ -27,7 +28,14 @@ class DialectFacts:
     most_guidance: float | None = None
 
 
+DIFFUSERS = DialectFacts("0.42.1", frozenset({"raw", "turbo"}), ("cpu",), "none")
+"""The library in this process, which has no server and no dialect."""
 DIALECTS: Mapping[Dialect, DialectFacts] = {
     "vllm-omni": DialectFacts("0.30", frozenset({"raw", "turbo"}), ("cuda", "cpu"), "to-512", 1, 200, 20.0),
     "sglang": DialectFacts("0.5.23", frozenset({"turbo"}), ("cuda",), "none"),
 }
+
+
+def engine_facts(name: str) -> DialectFacts:
+    """What images of an engine have in common, by the name that its identity has."""
+    return DIFFUSERS if name == "diffusers" else DIALECTS[cast("Dialect", name)]

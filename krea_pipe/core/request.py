@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, NewType, TypeAlias, TypeVar
 
+from krea_pipe.core.engine import EngineIdentity
 from krea_pipe.core.json_data import Json
 
 KEY_VERSION = 1
@@ -93,7 +94,8 @@ class Weighted(Generic[Id]):
 class Request:
     """One image to generate, every documented field explicit. A seed of None sends no seed.
 
-    `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent.
+    `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent. `engine`
+    is what draws it, unless the hosted Krea does.
     """
 
     variant: str
@@ -110,6 +112,7 @@ class Request:
     styles: tuple[Weighted[str], ...] = ()
     image: Weighted[Source] | None = None
     take: int | None = None
+    engine: EngineIdentity | None = None
 
     def fields(self) -> dict[str, Json]:
         """The request as JSON data under Krea's field names, with sources as text; empty lists are left out."""
@@ -137,6 +140,8 @@ class Request:
             data["image"] = {"image": source_text(self.image.id), "strength": self.image.strength}
         if self.take is not None:
             data["take"] = self.take
+        if self.engine is not None:
+            data["engine"] = self.engine.fields()
         return data
 
     @property

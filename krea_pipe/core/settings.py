@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
+from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.masking import masked, masked_data
@@ -70,12 +71,21 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An API to talk to: `space` is the name space of what is kept from it, `lasting` whether its jobs outlive us."""
+    """An API to talk to: `space` is the name space of what is kept from it, `lasting` whether its jobs outlive us.
 
-    kind: Literal["live", "local"]
+    `engine` is the one that a pipeline draws with, in place of an API of Krea's.
+    """
+
+    kind: Literal["live", "local", "engine"]
     base: str
     space: str
     lasting: bool
+    engine: EngineSpec | None = None
+
+    @property
+    def bills(self) -> bool:
+        """Whether its images cost something."""
+        return self.kind == "live" or (self.engine is not None and self.engine.usd_per_image > 0)
 
     @property
     def origin(self) -> str:
@@ -84,6 +94,27 @@ class Target:
 
 
 LOCAL_TARGET = Target("local", "http://localhost", "local", lasting=False)
+ENGINE_SPACE = "engine"
+"""The name space of images that engines have drawn; their keys tell the engines apart."""
+
+
+def engine_target(engine: EngineSpec) -> Target:
+    """An engine as the API of a run; its jobs end with the run, and one name space has the images of all engines."""
+    base = engine.urls[0] if engine.urls else engine.kind
+    return Target("engine", base, ENGINE_SPACE, lasting=False, engine=engine)
+
+
+def with_engine(target: Target, engine: EngineSpec | None) -> Target:
+    """What draws the images of a pipeline.
+
+    Args:
+        target: the API that the command line and the environment name.
+        engine: the one that the pipeline file names, if any.
+
+    Returns:
+        The engine, unless there is none or proofs are drawn.
+    """
+    return target if engine is None or target.kind == "local" else engine_target(engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +190,10 @@ def live_target(environment: Mapping[str, str]) -> Target:
         UsageError: the address is not an https URL, or is plain http to another machine.
     """
     base = (environment.get("KREA_API_BASE") or DEFAULT_BASE).strip().rstrip("/")
-    parts, host = _parts_of(base)
+    try:
+        parts, host = _parts_of(base)
+    except ValueError as error:
+        raise _bad_base(str(error)) from error
     if is_loopback(host):
         return Target("live", base, "loopback", lasting=True)
     if parts.scheme != "https":
@@ -167,6 +201,20 @@ def live_target(environment: Mapping[str, str]) -> Target:
     if origin_of(base) == DEFAULT_BASE:
         return Target("live", DEFAULT_BASE, "live", lasting=True)
     return Target("live", base, f"host-{host.replace(':', '.')}", lasting=True)
+
+
+def space_name(kind: str, base: str) -> str:
+    """The name space of the images of an API, as a report names that API.
+
+    Args:
+        kind: `live`, `local` or `engine`.
+        base: its address.
+
+    Raises:
+        UsageError: no API can have that address.
+    """
+    names = {"local": LOCAL_TARGET.space, "engine": ENGINE_SPACE}
+    return names.get(kind) or live_target({"KREA_API_BASE": base}).space
 
 
 def live_pace(environment: Mapping[str, str], job_seconds: float | None = None) -> Pace:
@@ -245,15 +293,35 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def check_engine_url(url: str, *, has_key: bool) -> None:
+    """See that a URL can be the address of an engine.
+
+    Args:
+        url: the URL.
+        has_key: whether a key is sent there.
+
+    Raises:
+        ValueError: it cannot, or the key would be sent in plain http to another machine; the message is the reason.
+    """
+    parts, host = _parts_of(url)
+    if has_key and parts.scheme != "https" and not is_loopback(host):
+        raise ValueError("plain http would expose the key on the network; use https, or remove `key_env`")
+
+
 def _parts_of(base: str) -> tuple[SplitResult, str]:
+    """The parts of the address of an API, and its host.
+
+    Raises:
+        ValueError: it is not such an address; the message is the reason.
+    """
     try:
         parts = urlsplit(base)
         host, port = _host_of(parts), parts.port
     except ValueError as error:
-        raise _bad_base("it is not a URL") from error
+        raise ValueError("it is not a URL") from error
     plain = parts.scheme in ("http", "https") and re.fullmatch(r"[A-Za-z0-9._:-]+", host) and port != 0
     if not plain or parts.username or parts.password or parts.query or parts.fragment:
-        raise _bad_base("it is not the address of an API")
+        raise ValueError("it is not the address of an API")
     return parts, host
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from krea_pipe.api.client import Client
+from krea_pipe.api.engine import Engine
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job, JobPage
 from krea_pipe.executor.capacity import delay
@@ -148,7 +148,7 @@ DENIED_READS = 2
 """A job whose image was stored ended long ago: when Krea itself says twice that it has no such job, it has none."""
 
 
-async def cancelled(client: Client, job_id: str) -> Job | None:
+async def cancelled(client: Engine, job_id: str) -> Job | None:
     """Ask Krea to cancel a job, and read its state afterwards; None if Krea no longer shows it.
 
     Args:
@@ -169,7 +169,7 @@ async def cancelled(client: Client, job_id: str) -> Job | None:
     return await read_if_there(client, job_id)
 
 
-async def read_if_there(client: Client, job_id: str) -> Job | None:
+async def read_if_there(client: Engine, job_id: str) -> Job | None:
     """Read a job.
 
     Args:

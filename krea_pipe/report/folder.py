@@ -10,7 +10,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
-from krea_pipe.core.settings import LOCAL_TARGET, live_target
+from krea_pipe.core.settings import space_name
 from krea_pipe.report import csv_table, html, junit, markdown
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import Report, seen_from
@@ -236,8 +236,7 @@ def _holds(folder: Path, *names: str) -> bool:
 
 def space_of(report: Report, home: Path) -> Space:
     """The name space that a report's images are in."""
-    target = LOCAL_TARGET if report.target.kind == "local" else live_target({"KREA_API_BASE": report.target.base})
-    return open_space(home, target.space)
+    return open_space(home, space_name(report.target.kind, report.target.base))
 
 
 def _no_run(message: str, runs: list[Path]) -> UsageError:

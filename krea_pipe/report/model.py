@@ -159,9 +159,9 @@ class GitState:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """The target of requests: `live` or `local`, and the API's base URL."""
+    """The target of requests: `live`, `local` or `engine`, and the API's base URL."""
 
-    kind: Literal["live", "local"]
+    kind: Literal["live", "local", "engine"]
     base: str
 
 

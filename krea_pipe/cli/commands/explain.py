@@ -69,7 +69,7 @@ def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool
     """
     above = overrides(over)
     loaded = flow.load_pipeline(file, above)
-    workspace = open_workspace(os.environ, file, local=local)
+    workspace = open_workspace(os.environ, file, local=local, engine=loaded.pipeline.engine)
     lock = lock_of_run(file, None, above, frozen=False)
     options = flow.RunOptions(max_cells, lock=lock, homes=open_other_homes(os.environ, file))
     plan = flow.plan_run(loaded, workspace.space, workspace.target, options)

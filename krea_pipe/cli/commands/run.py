@@ -69,7 +69,7 @@ from krea_pipe.cli.summary import (
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending
-from krea_pipe.core.settings import Target
+from krea_pipe.core.settings import Target, with_engine
 from krea_pipe.matrix.sharding import Shard
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.planning.budget import Limits
@@ -331,11 +331,12 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
     loaded = flow.load_pipeline(request.file, request.overrides)
     if request.over and not as_json:
         stderr_log.say("info", "plan_file", f"{file} is a plan of {request.file} with {request.over}")
-    execution = open_execution(request.target, send_options(flags), os.environ)
+    target = with_engine(request.target, loaded.pipeline.engine)
+    execution = open_execution(target, send_options(flags), os.environ)
     warn = warner(stderr_log, as_json=as_json)
     warn(loaded.warnings)
-    is_local = request.target.kind == "local"
-    remote = _open_remote(flags, request.target, chosen, warn)
+    is_local = target.kind == "local"
+    remote = _open_remote(flags, target, chosen, warn)
     finished = flow.run_pipeline(
         loaded,
         open_home(os.environ, request.file),

@@ -25,6 +25,7 @@ from krea_pipe.pipeline.spec.checks import (
     strength_warnings,
     unused_warnings,
 )
+from krea_pipe.pipeline.spec.engine import prices_of, read_engine, rules_of, with_loras
 from krea_pipe.pipeline.spec.given_names import check_given_names, check_set_paths
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.spec.image_checks import ImageChecks, unused_check_warnings
@@ -158,7 +159,12 @@ class _Builder:
         self.variables = self._variables()
         self.library = Library.of(data, problems, self.root, allowed_values(document.data))
         self.checks = ImageChecks.of(data, problems, self.root)
-        self.prices = read_prices(data, problems, user_prices(overrides.environment))
+        self.engine = read_engine(data, problems, self.root)
+        if self.engine is None:
+            self.prices = read_prices(data, problems, user_prices(overrides.environment))
+        else:
+            self.prices = prices_of(self.engine)
+            self.library.boards["styles"] = with_loras(self.engine, self.library.boards["styles"])
 
     def build(self) -> Pipeline:
         unwritten = [node.data for node in self.fields.values()]
@@ -201,6 +207,8 @@ class _Builder:
             overrides=overrides,
             prices=self.prices,
             report=report,
+            engine=self.engine,
+            rules=rules_of(self.engine, self.prices),
             is_over=self.is_over,
         )
 

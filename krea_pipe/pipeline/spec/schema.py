@@ -20,6 +20,7 @@ from krea_pipe.core.errors import Problem
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, UNKNOWN_FIELDS, Allowed, allow_hint, can_be_allowed
 from krea_pipe.core.json_data import Json, mapping_in
+from krea_pipe.core.open_weights import LARGER_RESOLUTIONS
 from krea_pipe.core.problem_list import MAX_PROBLEMS
 from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
@@ -87,6 +88,8 @@ def allowed_values(data: Json) -> Allowed:
     """The values that `allow_unknown` names in the data of a file, whatever else is wrong there."""
     said = mapping_in(data, "allow_unknown") if isinstance(data, dict) else {}
     found = {name: said[name] for name in UNKNOWN_FIELDS if isinstance(said.get(name), (dict, list))}
+    if isinstance(data, dict) and isinstance(data.get("engine"), dict):
+        found["resolution"] = [*LARGER_RESOLUTIONS, *cast("Iterable[Json]", found.get("resolution", ()))]
     return {
         name: tuple(
             one
