@@ -34,6 +34,7 @@ LOCAL_USERS = {
 }
 """Who hands the local Krea on: to the client as a transport, or to those who want it served."""
 LATE = {
+    "krea_pipe.api.diffusers_backend": "torch and diffusers, which are an extra",
     "krea_pipe.app.execution": "the network, and the local Krea",
     "krea_pipe.app.file_events": "watchfiles, which is an extra",
     "krea_pipe.app.jobs": "the network",

@@ -58,16 +58,18 @@ class Lora:
 class EngineSpec:
     """An engine as a pipeline file describes it.
 
-    `urls` are its replicas, none for an engine in this process. `loras` has the files of trained styles by the ids that
-    requests have. `parallel` is how many images each replica draws at once, `seconds` how long one image may take.
-    `key_name` is the variable of the environment with the key that is sent, if any. `device` is that of an engine in
-    this process. `usd_per_image` is in US dollars.
+    `folder` has the model if it is one on this machine. `urls` are the replicas of a server. `loras` has the files of
+    trained styles by the ids that requests have. `ignored` are request fields that do not count. `parallel` is how many
+    images each replica draws at once, `seconds` how long one image may take. `key_name` is the variable of the
+    environment with the key that is sent, if any. `device` is that of an engine in this process. `usd_per_image` is in
+    US dollars.
     """
 
     kind: EngineKind
     identity: EngineIdentity
     weights: Weights
     dialect: Dialect | None = None
+    folder: Path | None = None
     urls: tuple[str, ...] = ()
     loras: Mapping[str, Lora] = field(default_factory=dict)
     ignored: frozenset[str] = frozenset()
