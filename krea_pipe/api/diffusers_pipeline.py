@@ -189,21 +189,24 @@ class LoadedPipeline:
             raise DrawFailed(Failure(problem.code, f"the style {lora.name}: {problem}"))
         if hashlib.sha256(lora.file.read_bytes()).hexdigest() != lora.sha256:
             raise DrawFailed(Failure("lora_changed", f"the style {lora.name}: {lora.file} has changed since the plan"))
-        tensors, metadata = self._pipeline.lora_state_dict(
-            str(lora.file), use_safetensors=True, local_files_only=True, return_lora_metadata=True
-        )
+        try:
+            tensors, metadata = self._pipeline.lora_state_dict(
+                str(lora.file), use_safetensors=True, local_files_only=True, return_lora_metadata=True
+            )
+        except ValueError as error:  # names of ComfyUI's form that Krea 2 does not have
+            raise _of_another_base(lora, _first_line(error)) from error
         # diffusers loads what fits nothing without an error, and draws without it.
         if reason := fit_reason({name: tuple(tensor.shape) for name, tensor in tensors.items()}, self._shapes):
-            raise DrawFailed(
-                Failure("lora_of_another_base", f"the style {lora.name}: {lora.file} does not fit, {reason}")
+            raise _of_another_base(lora, reason)
+        with warnings.catch_warnings():  # peft warns of a second LoRA, and of one for some layers only
+            warnings.simplefilter("ignore")
+            self._pipeline.load_lora_into_transformer(
+                tensors,
+                self._pipeline.transformer,
+                adapter_name=_name_of(lora),
+                metadata=metadata,  # it has the alpha, which would otherwise be the rank
+                _pipeline=self._pipeline,
             )
-        self._pipeline.load_lora_into_transformer(
-            tensors,
-            self._pipeline.transformer,
-            adapter_name=_name_of(lora),
-            metadata=metadata,  # it has the alpha, which would otherwise be the rank
-            _pipeline=self._pipeline,
-        )
         self._styles.add(_name_of(lora))
 
 
@@ -215,7 +218,6 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def _load(folder: Path, spec: EngineSpec) -> Any:  # noqa: ANN401 (an optional library)
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"peft\.")  # says that there is a second LoRA
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     pipeline = diffusers.Krea2Pipeline.from_pretrained(
@@ -253,6 +255,11 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _of_another_base(lora: Lora, reason: str) -> DrawFailed:
+    message = f"the style {lora.name} is for another base than Krea 2, in {lora.file}: {reason}"
+    return DrawFailed(Failure("lora_of_another_base", message))
 
 
 def _name_of(lora: Lora) -> str:

@@ -108,12 +108,12 @@ def fit_reason(lora: Shapes, model: Shapes) -> str | None:
         down, up = (lora.get(f"{_PREFIX}{module}.lora_{side}.weight", ()) for side in "AB")
         weight = model.get(f"{module}.weight", ())
         if len(weight) != 2:
-            return f'it is for another base: the model has no layer "{module}"'
+            return f'the model has no layer "{module}"'
         if len(down) != 2 or len(up) != 2 or down[0] != up[1]:
-            return f'it is not whole: the two parts for "{module}" do not belong together'
+            return f'the two parts for "{module}" do not belong together'
         if (up[0], down[1]) != weight:
             return (
-                f'it is for another base: its part for "{module}" has {down[1]} inputs and {up[0]} outputs, and the '
+                f'its part for "{module}" has {down[1]} inputs and {up[0]} outputs, and the '
                 f"layer of the model has {weight[1]} and {weight[0]}"
             )
     return None

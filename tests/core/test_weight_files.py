@@ -104,27 +104,27 @@ def test_a_lora_that_fits_has_nothing_wrong():
     [
         (
             {name.replace("blocks.0", "blocks.9"): shape for name, shape in FITTING.items()},
-            'it is for another base: the model has no layer "transformer_blocks.9.attn.to_q"',
+            'the model has no layer "transformer_blocks.9.attn.to_q"',
         ),
         (
             {
                 name.replace("transformer_blocks.0.attn.to_q", "final_layer.norm"): shape
                 for name, shape in FITTING.items()
             },
-            'it is for another base: the model has no layer "final_layer.norm"',
+            'the model has no layer "final_layer.norm"',
         ),
         (
             {**FITTING, f"{PLACE}.lora_A.weight": (4, 65)},
-            'it is for another base: its part for "transformer_blocks.0.attn.to_q" has 65 inputs and 32 outputs, and '
+            'its part for "transformer_blocks.0.attn.to_q" has 65 inputs and 32 outputs, and '
             "the layer of the model has 64 and 32",
         ),
         (
             {f"{PLACE}.lora_A.weight": (4, 64)},
-            'it is not whole: the two parts for "transformer_blocks.0.attn.to_q" do not belong together',
+            'the two parts for "transformer_blocks.0.attn.to_q" do not belong together',
         ),
         (
             {**FITTING, f"{PLACE}.lora_A.weight": (8, 64)},
-            'it is not whole: the two parts for "transformer_blocks.0.attn.to_q" do not belong together',
+            'the two parts for "transformer_blocks.0.attn.to_q" do not belong together',
         ),
     ],
 )
