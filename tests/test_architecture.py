@@ -30,6 +30,7 @@ JOURNAL = {
 WRITERS = {"store", "executor", "app"}
 LOCAL_USERS = {
     ("krea_pipe.app.execution", "krea_pipe.local.app"),
+    *(("krea_pipe.app.served_engine", f"krea_pipe.local.{name}") for name in ("job", "order")),
     *(("krea_pipe.cli.commands.serve", f"krea_pipe.local.{name}") for name in ("server", "script", "script_file")),
 }
 """Who hands the local Krea on: to the client as a transport, or to those who want it served."""
