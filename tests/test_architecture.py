@@ -30,10 +30,12 @@ JOURNAL = {
 WRITERS = {"store", "executor", "app"}
 LOCAL_USERS = {
     ("krea_pipe.app.execution", "krea_pipe.local.app"),
+    *(("krea_pipe.app.served_engine", f"krea_pipe.local.{name}") for name in ("job", "order")),
     *(("krea_pipe.cli.commands.serve", f"krea_pipe.local.{name}") for name in ("server", "script", "script_file")),
 }
 """Who hands the local Krea on: to the client as a transport, or to those who want it served."""
 LATE = {
+    "krea_pipe.api.diffusers_backend": "torch and diffusers, which are an extra",
     "krea_pipe.app.execution": "the network, and the local Krea",
     "krea_pipe.app.file_events": "watchfiles, which is an extra",
     "krea_pipe.app.jobs": "the network",

@@ -116,7 +116,7 @@ class DrawFailed(Exception):
 
 
 class Backend(Protocol):
-    """Draws one image for each call. Repeating a call gives the same image and costs nothing."""
+    """Draws one image for each call; repeating a call gives the same image and costs nothing."""
 
     async def check(self) -> None:
         """See that the engine is there and is the one that the pipeline file describes.
