@@ -23,7 +23,7 @@ from krea_pipe.api.engine import DrawFailed
 from krea_pipe.api.engine_checks import check_server
 from krea_pipe.api.engine_requests import image_request
 from krea_pipe.api.error_words import as_json, read_refusal
-from krea_pipe.api.failures import AnswerLost, CallFailed, Refused, masking, translated
+from krea_pipe.api.failures import BadImage, CallFailed, Refused, masking, translated
 from krea_pipe.api.sglang_loras import SglangLoras
 from krea_pipe.core.engine import Dialect, Drawing, EngineSpec
 from krea_pipe.core.engine_address import address_problem
@@ -141,16 +141,16 @@ class ImageServer:
                 return _decoded(text)
             case {"url": str(url)}:
                 return await self._bytes("GET", self._own_address(url), None, limit)
-        raise AnswerLost("the answer contains no image")
+        raise BadImage("the answer contains no image")
 
     def _own_address(self, url: str) -> str:
         """The address of an image on this server; SGLang may name a path alone."""
         try:
             whole = str(httpx.URL(self.url + "/").join(url))
         except (httpx.InvalidURL, ValueError) as error:
-            raise AnswerLost("the answer names the image with something that is not a URL") from error
+            raise BadImage("the answer names the image with something that is not a URL") from error
         if _origin(whole) != _origin(self.url):
-            raise AnswerLost("the answer names an image on another server, which is not fetched")
+            raise BadImage("the answer names an image on another server, which is not fetched")
         return whole
 
 
@@ -168,13 +168,16 @@ def _decoded(text: str) -> bytes:
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except (binascii.Error, ValueError) as error:
-        raise AnswerLost("the image in the answer is not in base64") from error
+        raise BadImage("the image in the answer is not in base64") from error
 
 
 def _draw_failed(error: CallFailed, drawing: Drawing, url: str) -> DrawFailed:
     said = f"the engine at {url}: {error}"
+    if isinstance(error, BadImage):
+        return DrawFailed(Failure("engine_answer", said), is_replica=True)
     if not isinstance(error, Refused):
-        return DrawFailed(Failure("engine_unreachable", said, "transient"), is_replica=True)
+        code = "engine_answer_lost" if error.may_have_acted else "engine_unreachable"
+        return DrawFailed(Failure(code, said, "transient"), is_replica=True)
     if error.status != HTTPStatus.SERVICE_UNAVAILABLE and _OUT_OF_MEMORY.search(str(error)):
         message = f"{drawing.width} x {drawing.height} pixels are too many for the engine's memory; {said}"
         return DrawFailed(Failure("out_of_memory", message))

@@ -71,12 +71,13 @@ class SglangLoras:
                 await self._set(loras)
             self._drawing += 1
             self._is_idle.clear()
+        is_drawn = False
         try:
             yield
-        except BaseException:
-            self._known = None  # the server may be another one by now
-            raise
+            is_drawn = True
         finally:
+            if not is_drawn:
+                self._known = None  # the server may be another one by now
             self._drawing -= 1
             if not self._drawing:
                 self._is_idle.set()
