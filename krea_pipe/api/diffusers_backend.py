@@ -7,8 +7,9 @@ compressed by other threads while the next one is drawn.
 import asyncio
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -114,6 +115,24 @@ class DiffusersBackend:
         if isinstance(self._loaded, Failure):
             raise DrawFailed(self._loaded, is_replica=True)
         return self._loaded
+
+
+@asynccontextmanager
+async def open_diffusers(spec: EngineSpec, warn: Callable[[Problem], None]) -> AsyncIterator[DiffusersBackend]:
+    """The engine of this process, whose memory is freed at the end of the `with` block.
+
+    Args:
+        spec: the engine, of kind `diffusers`.
+        warn: is told, in the thread that draws, what an image does not have of its request.
+
+    Yields:
+        The engine; it loads the model for the first image.
+    """
+    backend = DiffusersBackend(spec, warn)
+    try:
+        yield backend
+    finally:
+        await backend.close()
 
 
 def refusal_of(drawing: Drawing) -> Failure | None:

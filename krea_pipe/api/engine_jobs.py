@@ -11,6 +11,7 @@ from functools import partial
 
 from krea_pipe.api.client import CallTimeLimit
 from krea_pipe.api.clock import ServerClock
+from krea_pipe.api.diffusers_backend import open_diffusers
 from krea_pipe.api.engine import Backend, DrawFailed
 from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.fleet import open_image_servers
@@ -183,6 +184,8 @@ async def open_engine(spec: EngineSpec, token: Token, tell: Callable[[str], None
 def _open_backend(
     spec: EngineSpec, token: Token, warn: Callable[[Problem], None]
 ) -> AbstractAsyncContextManager[Backend]:
+    if spec.kind == "diffusers":
+        return open_diffusers(spec, warn)
     return open_image_servers(spec, token if token.secret else None, warn)
 
 

@@ -204,7 +204,7 @@ async def open_image_server(spec: EngineSpec, url: str, key: Token | None = None
     Raises:
         UsageError: the address cannot be used, or the key must not be sent there.
     """
-    problem = address_problem(url, key is not None)
+    problem = address_problem(url, has_key=key is not None)
     if problem is not None:
         raise UsageError(problem)
     base, headers = url.rstrip("/"), {"User-Agent": f"krea-pipe/{__version__}", "Accept-Encoding": "identity"}

@@ -10,7 +10,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _EXAMPLE = "write it like http://gpu-1:8000/v1"
 
 
-def address_problem(url: str, has_key: bool) -> Problem | None:
+def address_problem(url: str, *, has_key: bool) -> Problem | None:
     """Why an engine cannot be reached under an address, as far as the address itself shows it.
 
     Args:
@@ -27,7 +27,7 @@ def address_problem(url: str, has_key: bool) -> Problem | None:
         return Problem("engine_address", f"{url!r} is not a URL", hint=_EXAMPLE)
     if parts.username or parts.password:
         message = "the address of an engine has a user's name or a password in it"
-        return Problem("engine_address", message, hint="name the variable with the key in engine.key")
+        return Problem("engine_address", message, hint="name the variable with the key in `key_env`")
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or port == 0:
         return Problem("engine_address", f"{url!r} is not the address of an engine", hint=_EXAMPLE)
     if parts.query or parts.fragment or not url.isprintable() or " " in url:

@@ -190,10 +190,7 @@ def live_target(environment: Mapping[str, str]) -> Target:
         UsageError: the address is not an https URL, or is plain http to another machine.
     """
     base = (environment.get("KREA_API_BASE") or DEFAULT_BASE).strip().rstrip("/")
-    try:
-        parts, host = _parts_of(base)
-    except ValueError as error:
-        raise _bad_base(str(error)) from error
+    parts, host = _parts_of(base)
     if is_loopback(host):
         return Target("live", base, "loopback", lasting=True)
     if parts.scheme != "https":
@@ -293,35 +290,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def check_engine_url(url: str, *, has_key: bool) -> None:
-    """See that a URL can be the address of an engine.
-
-    Args:
-        url: the URL.
-        has_key: whether a key is sent there.
-
-    Raises:
-        ValueError: it cannot, or the key would be sent in plain http to another machine; the message is the reason.
-    """
-    parts, host = _parts_of(url)
-    if has_key and parts.scheme != "https" and not is_loopback(host):
-        raise ValueError("plain http would expose the key on the network; use https, or remove `key_env`")
-
-
 def _parts_of(base: str) -> tuple[SplitResult, str]:
-    """The parts of the address of an API, and its host.
-
-    Raises:
-        ValueError: it is not such an address; the message is the reason.
-    """
     try:
         parts = urlsplit(base)
         host, port = _host_of(parts), parts.port
     except ValueError as error:
-        raise ValueError("it is not a URL") from error
+        raise _bad_base("it is not a URL") from error
     plain = parts.scheme in ("http", "https") and re.fullmatch(r"[A-Za-z0-9._:-]+", host) and port != 0
     if not plain or parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it is not the address of an API")
+        raise _bad_base("it is not the address of an API")
     return parts, host
 
 

@@ -9,12 +9,13 @@ from typing import cast
 
 from krea_pipe.core.dialects import DIALECTS, engine_facts
 from krea_pipe.core.engine import Dialect, EngineIdentity, EngineKind, EngineSpec, Lora, Weights
+from krea_pipe.core.engine_address import address_problem
 from krea_pipe.core.fields import DEFAULTS, FieldRules
 from krea_pipe.core.json_data import Json, list_in, mapping_in
 from krea_pipe.core.lfs import LFS_HINT, pointer_in
 from krea_pipe.core.open_weights import LARGER_RESOLUTIONS, WEIGHTS, weights_of
 from krea_pipe.core.request import ByDigest, source_text
-from krea_pipe.core.settings import check_engine_url
+from krea_pipe.core.weight_files import lora_problem
 from krea_pipe.pipeline.model import Board
 from krea_pipe.pipeline.pricing import PRICE_CLASSES, Price, PriceList
 from krea_pipe.pipeline.repo_paths import Unusable, files_of
@@ -166,6 +167,10 @@ class _Reader:
             message = f"{name} {facts.versions} draws the weights `{weights}` with the wrong noise schedule"
             hint = "use it with krea/Krea-2-Turbo, or take vllm-omni or diffusers"
             self.problems.add("wrong_engine", message, (*_HERE, "model"), hint)
+        for key, most in (("steps", facts.most_steps), ("guidance", facts.most_guidance)):
+            if most is not None and cast("float", self.said.get(key, 0)) > most:
+                message = f"{name} takes at most {most:g} for `{key}`"
+                self.problems.add("invalid_value", message, (*_HERE, key), "write a smaller number")
         guidance = self.said.get("guidance", WEIGHTS[weights].guidance)
         if self.said.get("negative_prompt") and not guidance:
             message = "a negative prompt has no effect without guidance"
@@ -202,11 +207,8 @@ class _Reader:
         places = enumerate(said) if isinstance(said, list) else [(None, said)] if said is not None else []
         for index, url in places:
             trail: Trail = (*_HERE, "url") if index is None else (*_HERE, "url", index)
-            try:
-                check_engine_url(str(url).rstrip("/"), has_key=has_key)
-            except ValueError as error:
-                message = f"`url` cannot be used: {error}"
-                self.problems.add("bad_engine_url", message, trail, f"write {_EXAMPLES['url']}")
+            if (wrong := address_problem(str(url), has_key=has_key)) is not None:
+                self.problems.add(wrong.code, wrong.message, trail, wrong.hint)
             yield str(url).rstrip("/")
 
     def _loras(self) -> Iterator[Lora]:
@@ -218,6 +220,8 @@ class _Reader:
             except Unusable as error:
                 self.problems.add(error.code, str(error), trail, error.hint)
                 continue
+            if (wrong := lora_problem(file)) is not None:
+                self.problems.add(wrong.code, wrong.message, trail, wrong.hint)
             yield Lora(name, file, _digest(file), str(file) if path is None else str(path))
 
 
