@@ -151,7 +151,8 @@ def forecast_of(
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     basis = replace(basis, problems=(*basis.problems, *ignored))
     loaded = replace(loaded, of_cells=basis.warnings)
-    cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, limits), limits)
+    own = options.limits
+    cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, own), own)
     reach, refusal = basis.plan.total(Submit), None
     if not local:
         reach = sum_within(basis.plan, limits)

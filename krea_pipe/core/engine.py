@@ -36,6 +36,12 @@ class EngineIdentity:
     noise: str
     padding: str
 
+    @property
+    def words(self) -> str:
+        """The identity in one line."""
+        size = f"{self.steps} steps, guidance {self.guidance:g}"
+        return f"{self.name} {self.version}, {self.model} ({self.revision}), {self.dtype}, {size}"
+
     def fields(self) -> dict[str, Json]:
         """The identity as JSON data; a negative prompt only where there is one."""
         data: dict[str, Json] = asdict(self)

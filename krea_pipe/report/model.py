@@ -233,6 +233,13 @@ class Report:
     view: ReportLayout | None = None
     assembled: bool = False
 
+    @property
+    def has_costs(self) -> bool:
+        """Whether its images have a price: those of Krea do, and those of an engine if the file states one."""
+        cost = self.cost
+        known = (cost.spent_usd, cost.saved_usd, cost.uncertain_usd, cost.in_flight_usd, cost.cap_usd)
+        return self.target.kind == "live" or (self.target.kind == "engine" and any(known))
+
 
 def seen_from(folder: Path, path: Path) -> str:
     """A path relative to a folder, or absolute when it is on another drive of Windows."""
