@@ -285,7 +285,8 @@ class Client:
                         raise await self._refusal(response)
                     self.deprecations.note(method, path, response.headers, self.token.masked)
                     body = await read_body(response, MAX_ANSWER_BYTES, inflates=True)
-                    return _without_token(as_json(body), self.token)
+                    data = as_json(body)
+                    return data if self.token.is_absent(body) else _without_token(data, self.token)
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""

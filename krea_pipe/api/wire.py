@@ -282,9 +282,8 @@ def _style_id(result: Json) -> str | None:
 
 def _urls(result: Json) -> tuple[str, ...]:
     """Where a result has its image: fields marked as final first, and never fields marked as a preview."""
-    if not isinstance(result, dict):
-        return tuple(_sorted(islice(_addresses(result, "", 0), _MOST_IMAGES)))
-    found = (_sorted(islice(_addresses(result.get(name), "", 0), _MOST_IMAGES)) for name in _ADDRESSES)
+    places = [result.get(name) for name in _ADDRESSES] if isinstance(result, dict) else [result]
+    found = (_sorted(islice(_addresses(place, "", 0), _MOST_IMAGES)) for place in places if place)
     return tuple(next(filter(None, found), ()))
 
 
