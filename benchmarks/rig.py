@@ -162,16 +162,16 @@ def serving(command: Sequence[str]) -> Iterator[Krea]:
         process.communicate(timeout=30)
 
 
-def ours(folder: Path, jobs: int, options: Sequence[str] = (), **server: object) -> Trial:
+def ours(folder: Path, jobs: int, options: Sequence[str] = (), ratio: str = "1:1", **server: object) -> Trial:
     """A new `krea-pipe run` of a number of jobs; its report contains their outcomes."""
     place = _fresh(folder)
-    (place / "p.yaml").write_text(pipeline(jobs))
+    (place / "p.yaml").write_text(pipeline(jobs, ratio))
     return _trial(place, [*KREA_PIPE, "run", "p.yaml", "--json", *options], server)
 
 
-def floor(folder: Path, jobs: int, **server: object) -> Trial:
+def floor(folder: Path, jobs: int, ratio: str = "1:1", **server: object) -> Trial:
     """The bare loop with the same number of jobs at the same kind of Krea."""
-    trial = _trial(_fresh(folder), [*FLOOR, str(jobs)], server)
+    trial = _trial(_fresh(folder), [*FLOOR, str(jobs), ratio], server)
     if trial.ran.code != 0:
         raise RuntimeError(f"the bare loop has failed:\n{trial.ran.err[-2000:]}")
     return trial
@@ -204,13 +204,14 @@ def finished(trial: Trial, jobs: int) -> Trial:
     return trial
 
 
-def pipeline(jobs: int) -> str:
+def pipeline(jobs: int, ratio: str = "1:1") -> str:
     """A pipeline with a number of different requests, each with a different short prompt."""
     return f"""\
 version: 1
 name: p
 prompt: "A glass lamp, number {{{{ number }}}}"
 budget: {{usd: 5000}}
+defaults: {{aspect_ratio: "{ratio}"}}
 matrix:
   number: {{count: {jobs}}}
 """

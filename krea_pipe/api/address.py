@@ -136,12 +136,13 @@ class ImageNetwork(httpcore.AsyncNetworkBackend):
         await self.inner.sleep(seconds)
 
 
-def restrict_to(client: httpx.AsyncClient, allowed: AllowedAddresses) -> None:
-    """Have a client connect to nothing but what is allowed, where no proxy does that for it."""
+def restricted_to(allowed: AllowedAddresses, client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A client that connects to nothing but what is allowed, where no proxy does that for it."""
     transport = client._transport  # httpx has no public way to give its pool a network backend
     if isinstance(transport, httpx.AsyncHTTPTransport):
         pool = transport._pool
         pool._network_backend = ImageNetwork(pool._network_backend, allowed)
+    return client
 
 
 def host_and_port_of(base: str) -> tuple[str, int]:

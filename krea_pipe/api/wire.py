@@ -177,17 +177,17 @@ def read_job(data: Json) -> Job | None:
     identity, status = data.get("job_id") or data.get("id"), data.get("status")
     if not isinstance(identity, str) or not _is_usable_id(identity):
         return None
-    completed_at = data.get("completed_at")
+    completed_at, result = data.get("completed_at"), data.get("result")
     word = one_line(text_of(status).lower())
     word = "cancelled" if word == "canceled" else word
     return Job(
         id=identity,
         status=word,
-        urls=_urls(data.get("result")) or _urls({name: data.get(name) for name in ("output", "outputs")}),
+        urls=_urls(result) or _urls({name: data[name] for name in ("output", "outputs") if name in data}),
         failure=_failure(data, word),
         completed_at=completed_at if isinstance(completed_at, str) else None,
         created_at=read_time(data.get("created_at")),
-        style_id=_style_id(data.get("result")),
+        style_id=_style_id(result),
     )
 
 
@@ -283,9 +283,13 @@ def _style_id(result: Json) -> str | None:
 
 def _urls(result: Json) -> tuple[str, ...]:
     """Where a result has its image: fields marked as final first, and never fields marked as a preview."""
-    if not isinstance(result, dict):
-        return tuple(_sorted(islice(_addresses(result, "", 0), _MOST_IMAGES)))
-    found = (_sorted(islice(_addresses(result.get(name), "", 0), _MOST_IMAGES)) for name in _ADDRESSES)
+    if not result:
+        return ()
+    places = [result.get(name) for name in _ADDRESSES] if isinstance(result, dict) else [result]
+    match places[0]:
+        case [str(url)] if url:  # as Krea writes it: lists of a thousand jobs are read every second
+            return (url,)
+    found = (_sorted(islice(_addresses(place, "", 0), _MOST_IMAGES)) for place in places if place)
     return tuple(next(filter(None, found), ()))
 
 

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import masked, masked_data
+from krea_pipe.core.masking import is_absent, masked, masked_data
 
 DEFAULT_BASE = "https://api.krea.ai"
 KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
@@ -56,6 +56,10 @@ class Token:
         for secret in self._secrets():
             data = masked_data(data, secret)
         return data
+
+    def is_absent(self, body: bytes) -> bool:
+        """Whether a body of JSON surely does not contain the token, so that no text of it need be searched."""
+        return all(is_absent(body, secret) for secret in self._secrets())
 
     def _secrets(self) -> Iterator[str]:
         """The parts that reveal the token: all of it, and the secret in a token of the form `id:secret`."""
