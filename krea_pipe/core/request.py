@@ -153,6 +153,8 @@ class Request:
     @property
     def upstream(self) -> tuple[Key, ...]:
         """The keys of requests whose images this one needs."""
+        if not self.references and self.image is None:
+            return ()
         return tuple([source.key for source in self.images if isinstance(source, ByKey)])
 
 

@@ -56,12 +56,11 @@ class PriceList:
     def of(self, request: Request) -> Price:
         """The price of the image of a request: the highest of those of its variant, aspect ratio and resolution."""
         own = class_of(request)
-        rates = (
-            self.variants[request.variant],
-            self.ratios.get(request.aspect_ratio),
-            self.resolutions.get(request.resolution),
-        )
-        return max((rate[own] for rate in rates if rate), key=lambda price: price.usd)
+        price = self.variants[request.variant][own]
+        for rate in (self.ratios.get(request.aspect_ratio), self.resolutions.get(request.resolution)):
+            if rate and rate[own].usd > price.usd:
+                price = rate[own]
+        return price
 
     def rows(self) -> Iterator[PriceRow]:
         """Every price, variants first."""
@@ -78,8 +77,9 @@ class PriceList:
         Returns:
             A row for each price that a file states, under the field that it is stated for.
         """
-        paid = {(class_of(one), self.of(one)) for one in requests}
-        return [row for row in self.rows() if row.price.at is not None and (row.price_class, row.price) in paid]
+        stated = [row for row in self.rows() if row.price.at is not None]
+        paid = {(class_of(one), self.of(one)) for one in requests} if stated else set()
+        return [row for row in stated if (row.price_class, row.price) in paid]
 
 
 BUILT_IN_PRICES = PriceList(

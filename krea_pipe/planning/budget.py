@@ -216,6 +216,8 @@ def sum_within(plan: Plan, limits: Limits) -> Sum:
     Returns:
         The new images that it would pay for, and their price.
     """
+    if limits.max_new is None and limits.max_cost is None:
+        return plan.total(Submit)
     count, spent = 0, sum((step.price for step in plan.steps if _is_open(step)), Decimal(0))
     held = spent
     for step in in_order(plan):

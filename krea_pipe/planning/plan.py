@@ -7,6 +7,7 @@ function of the files and the store alone, so it needs no key, no network and no
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import TypeAlias
 
 from krea_pipe.core.failure_codes import failure_class_of
@@ -174,7 +175,7 @@ class Sum:
     usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """Every distinct request in the order of the file, and the images that those to be sent need."""
 
@@ -202,9 +203,10 @@ class Plan:
         Returns:
             The number of steps and their price.
         """
-        chosen = [step for step in self._of(stage) if action_kind(step.action) is action]
+        sums = [one for (of, kind), one in self._sums.items() if kind is action and stage in (None, of)]
         is_free = action in (Fetch, Rejected)
-        return Sum(len(chosen), Decimal(0) if is_free else sum((step.price for step in chosen), Decimal(0)))
+        usd = Decimal(0) if is_free else sum((one.usd for one in sums), Decimal(0))
+        return Sum(sum(one.count for one in sums), usd)
 
     def in_doubt(self, stage: str | None = None) -> Sum:
         """The steps whose images Krea alone can give: they are paid again when it has them no longer.
@@ -215,11 +217,20 @@ class Plan:
         Returns:
             The number of steps, and what they would cost.
         """
-        prices = [step.price for step in self._of(stage) if is_read_again(step.action)]
+        prices = [step.price for step in self._read_again if stage in (None, step.cells[0].stage)]
         return Sum(len(prices), sum(prices, Decimal(0)))
 
-    def _of(self, stage: str | None) -> list[Step]:
-        return [step for step in self.steps if stage is None or step.cells[0].stage == stage]
+    @cached_property
+    def _sums(self) -> Mapping[tuple[str, type[Action]], Sum]:
+        """The number of steps and their prices by stage and kind of action."""
+        prices: dict[tuple[str, type[Action]], list[Decimal]] = {}
+        for step in self.steps:
+            prices.setdefault((step.cells[0].stage, action_kind(step.action)), []).append(step.price)
+        return {name: Sum(len(own), sum(own, Decimal(0))) for name, own in prices.items()}
+
+    @cached_property
+    def _read_again(self) -> Sequence[Step]:
+        return [step for step in self.steps if is_read_again(step.action)]
 
     @property
     def has_calls(self) -> bool:
@@ -234,6 +245,8 @@ class Plan:
 
 def in_order(plan: Plan) -> list[Step]:
     """The steps in the order in which a run can send them: what needs the image of another comes after it."""
+    if not any(step.request.upstream for step in plan.steps):
+        return list(plan.steps)
     waits = {step.key: step.request.upstream for step in plan.steps if not isinstance(step.action, Reuse | Fetch)}
     depths: dict[Key, int] = {}
 
@@ -340,7 +353,8 @@ class _StepMaker:
         request = cells[0].request
         action, reason = self._decide(key, cells[0])
         price = Decimal(0) if self.options.free else self.options.prices.of(request).usd
-        change = prompt_change(reason, self._before(cells[0]) or {}, request.fields())
+        before = self._before(cells[0])
+        change = prompt_change(reason, before, request.fields()) if before else None
         return Step(request, key, price, action, reason, tuple(cells), change)
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:

@@ -66,6 +66,8 @@ class Facts:
         Raises:
             StateError: the database is damaged.
         """
+        if not exists(self.folder):
+            return {}
         known = {_storable(name): name for name in names}
         return {known[name]: data for name, data in self._ask(lambda db: _selected(db, list(known)))}
 
