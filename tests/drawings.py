@@ -11,7 +11,7 @@ VERSIONS = {"vllm-omni": "0.30.0", "sglang": "0.5.23"}
 
 
 def engine_spec(
-    dialect, *, urls=(), weights="turbo", parallel=1, seconds=30.0, key_name=None, **identity
+    dialect, *, urls=(), weights="turbo", parallel=1, seconds=30.0, key_name=None, loras=(), **identity
 ) -> EngineSpec:
     facts = DIALECTS[dialect]
     fields = {
@@ -27,7 +27,8 @@ def engine_spec(
         "padding": facts.padding,
     }
     engine = EngineIdentity(**{**fields, **identity})
-    options = {"parallel": parallel, "seconds": seconds, "key_name": key_name}
+    styles = {one.sha256: one for one in loras}
+    options = {"parallel": parallel, "seconds": seconds, "key_name": key_name, "loras": styles}
     return EngineSpec("openai-images", engine, weights, dialect, tuple(urls), **options)
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from krea_pipe.api.engine_requests import WEIGHTS_NAME, adapter_folder
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.core.dialects import DIALECTS
 from krea_pipe.core.engine import Dialect, EngineSpec
@@ -68,6 +69,11 @@ def _contradiction(server: Server) -> Problem | None:
     if spec.identity.noise not in facts.noise:
         message = f"{name} generates the noise of Krea 2 on {facts.noise[0]} and not on {spec.identity.noise}"
         return Problem("engine_noise", message, hint="leave out the device of the noise")
+    files = (adapter_folder(lora) for lora in spec.loras.values())
+    file = next((file for file in files if file.endswith(".safetensors")), None)
+    if server.dialect == "vllm-omni" and file is not None:
+        message = f"{name} reads a LoRA from a folder with adapter_config.json and {WEIGHTS_NAME}, not from {file}"
+        return Problem("engine_lora_path", message, hint="write the path of such a folder, as the engine sees it")
     return None
 
 

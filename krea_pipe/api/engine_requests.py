@@ -12,6 +12,8 @@ from krea_pipe.core.json_data import Json
 _COMPRESSION: Mapping[Dialect, int] = {"vllm-omni": 88, "sglang": 11}
 """zlib's level 1, small and fast, in both: vLLM-Omni computes 9 - n // 11, SGLang n * 9 / 100."""
 _SCALE_DIGITS = 3
+WEIGHTS_NAME = "adapter_model.safetensors"
+"""The weights of a LoRA in the form of peft; beside them is `adapter_config.json`."""
 
 
 def image_request(dialect: Dialect, identity: EngineIdentity, drawing: Drawing) -> dict[str, Json]:
@@ -45,13 +47,19 @@ def image_request(dialect: Dialect, identity: EngineIdentity, drawing: Drawing) 
     if drawing.loras and not is_sglang:
         [(lora, scale)] = drawing.loras
         number = _adapter_number(lora, scale)
-        body["lora"] = {"name": adapter_name(lora), "path": lora.path, "scale": scale, "int_id": number}
+        body["lora"] = {"name": adapter_name(lora), "path": adapter_folder(lora), "scale": scale, "int_id": number}
     return body
 
 
 def adapter_name(lora: Lora) -> str:
     """The name of a LoRA on the server; it changes with the file, because servers keep what they have loaded."""
     return f"{lora.name}-{lora.sha256[:16]}"
+
+
+def adapter_folder(lora: Lora) -> str:
+    """The folder of a LoRA on the server: vLLM-Omni reads one, in which the weights have a name that is given."""
+    folder, _, name = lora.path.rpartition("/")
+    return folder if name == WEIGHTS_NAME else lora.path
 
 
 def _adapter_number(lora: Lora, scale: float) -> int:

@@ -380,6 +380,16 @@ def test_another_precision_is_told_by_sglang(sglang):
     assert problem(sglang, dtype="float16").code == "engine_dtype"
 
 
+def test_vllm_omni_is_told_folders_of_loras_and_a_single_file_is_refused(vllm):
+    found = problem(vllm, loras=[lora(path="/models/house.safetensors")])
+    assert found.code == "engine_lora_path"
+    assert "/models/house.safetensors" in found.message
+    style = lora(path="/models/house/adapter_model.safetensors")
+    with_server(vllm, lambda server: server.check(), loras=[style])
+    vllm.files = {"/models/house": "warm"}
+    drawn(vllm, image_of(loras=[(style, 1.0)]))
+
+
 @pytest.mark.parametrize(("dialect", "version"), [("vllm-omni", "0.29.1"), ("sglang", "0.5.22")])
 def test_another_version_is_told(dialect, version):
     with served_engine(dialect, version=version) as engine:
