@@ -24,6 +24,7 @@ from krea_pipe.app.reading import stage_graph as stage_graph
 from krea_pipe.app.reading import texts as texts
 from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
 from krea_pipe.app.run_pipeline import finish_run
+from krea_pipe.app.unchanged import note_state, unchanged_run
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key
@@ -115,7 +116,11 @@ def run_pipeline(
     make_home(home)
     with space.presence.shown(run_id):
         prepared = prepare_run(loaded, home, execution, out=out, options=options)
-        return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+        if options.names_last_report and (last := unchanged_run(prepared, home)) is not None:
+            return last
+        finished = finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+        note_state(prepared, finished)
+        return finished
 
 
 def prepare_run(loaded: Loaded, home: Path, execution: Execution, *, out: Path, options: RunOptions) -> Prepared:

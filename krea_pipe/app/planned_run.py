@@ -82,6 +82,8 @@ class RunOptions:
     """Whether files that no cell produces any longer are removed from the output folder."""
     run_name: str = ""
     """What shards that belong together are named in the shared store."""
+    names_last_report: bool = False
+    """Whether a run that has nothing to do, and would report what the last one has, names its report."""
     cells: Sequence[KeyedCell] | None = None
     """What is generated in place of the cells of the pipeline."""
 
