@@ -47,6 +47,8 @@ LATE = {
     "krea_pipe.cli.commands.run": "rich",
     "krea_pipe.cli.main": "what tells errors",
     "krea_pipe.pipeline.references": "Pillow",
+    "krea_pipe.pipeline.spec.schema_check": "jsonschema",
+    "krea_pipe.pipeline.template.template": "Jinja",
 }
 """Where modules are imported when they are needed, and not before: typed, so that mypy checks what is called."""
 READERS = {"krea_pipe.store.events", "krea_pipe.store.replay"}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.pictures import measure, shrink
-from krea_pipe.app.planned_run import PlannedRun, RunOptions, load_pipeline, out_folder, planned, status_of
+from krea_pipe.app.planned_run import PlannedRun, RunOptions, out_folder, planned, status_of
+from krea_pipe.app.reading import load_pipeline
 from krea_pipe.app.run_argument import NamedPipeline
 from krea_pipe.app.workspace import target_of
 from krea_pipe.core.errors import Problem, UsageError

@@ -1,7 +1,7 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,24 +13,24 @@ from krea_pipe.app.planned_run import ALL as ALL
 from krea_pipe.app.planned_run import PlannedRun as PlannedRun
 from krea_pipe.app.planned_run import RunOptions as RunOptions
 from krea_pipe.app.planned_run import fetch_kinds as fetch_kinds
-from krea_pipe.app.planned_run import load_pipeline as load_pipeline
 from krea_pipe.app.planned_run import out_folder as out_folder
 from krea_pipe.app.planned_run import plan_run as plan_run
 from krea_pipe.app.planned_run import planned as planned
 from krea_pipe.app.planned_run import record_of
+from krea_pipe.app.reading import cells as cells
+from krea_pipe.app.reading import load_pipeline as load_pipeline
+from krea_pipe.app.reading import stage_cells as stage_cells
+from krea_pipe.app.reading import stage_graph as stage_graph
+from krea_pipe.app.reading import texts as texts
 from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
 from krea_pipe.app.run_pipeline import finish_run
-from krea_pipe.core.errors import InvalidInput, Problem, UsageError
+from krea_pipe.app.unchanged import note_state, unchanged_run
+from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.request import Key, canonical_json, key_of, key_of_text
+from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, Token
 from krea_pipe.executor.deliver import open_delivery
 from krea_pipe.executor.fetch import Copied, fetch_images, with_fetched
-from krea_pipe.matrix.cell import Cell
-from krea_pipe.matrix.graph import Graph, build_graph
-from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
-from krea_pipe.matrix.selecting import selected
-from krea_pipe.matrix.selection import Selection
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
@@ -61,100 +61,6 @@ from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.home import make_home
 from krea_pipe.store.space import Space, open_space
-
-
-def cells(
-    loaded: Loaded,
-    *,
-    max_cells: int = MAX_CELLS,
-    selection: Selection | None = None,
-    warnings: list[Problem] | None = None,
-) -> Iterator[tuple[Cell, Key]]:
-    """Every cell with the key of its request, streamed unless some are selected.
-
-    Args:
-        loaded: the pipeline.
-        max_cells: refuse a matrix with more cells.
-        selection: which cells; None is all of them.
-        warnings: takes what is allowed but probably not meant.
-
-    Yields:
-        Cells in the order of the stages, each with its key.
-
-    Raises:
-        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
-    """
-    for cell, key, _ in texts(loaded, max_cells=max_cells, selection=selection, warnings=warnings):
-        yield cell, key
-
-
-def texts(
-    loaded: Loaded,
-    *,
-    max_cells: int = MAX_CELLS,
-    selection: Selection | None = None,
-    warnings: list[Problem] | None = None,
-) -> Iterator[tuple[Cell, Key, str]]:
-    """Yield every cell with its key and the canonical JSON of its request, from which the key is computed.
-
-    Args:
-        loaded: the pipeline.
-        max_cells: refuse a matrix with more cells.
-        selection: which cells; None is all of them.
-        warnings: takes what is allowed but probably not meant.
-
-    Yields:
-        Cells in the order of the stages, each with its key and that text.
-
-    Raises:
-        UsageError: the selection asks for a status.
-        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
-    """
-    expansion = Expansion(
-        loaded.pipeline, loaded.fingerprints, max_cells, warnings=[] if warnings is None else warnings
-    )
-    encoded = ((cell, canonical_json(cell.request.fields())) for cell in expansion.cells())
-    found = ((cell, key_of_text(text), text) for cell, text in encoded)
-    if selection is None or selection.is_all:
-        yield from found
-        return
-    if selection.needs_results:
-        hint = "use it with plan, run or report"
-        raise UsageError(
-            Problem("bad_selection", f"cells cannot be selected by {selection.needs_results} here", hint=hint)
-        )
-    whole = list(found)
-    chosen = selected([(cell, key) for cell, key, _ in whole], selection, loaded.pipeline, {})
-    taken = {cell.id for cell, _ in chosen}
-    yield from (one for one in whole if one[0].id in taken)
-
-
-def stage_cells(loaded: Loaded, stage: str) -> list[KeyedCell]:
-    """Every cell of one stage with its key.
-
-    Raises:
-        InvalidInput: some cannot be made.
-    """
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints)
-    return [(cell, key_of(cell.request)) for cell in expansion.of_stage(stage)]
-
-
-def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
-    """The stages with their images and prices, generated or not, and which of them wait for others.
-
-    Args:
-        loaded: the pipeline.
-        max_cells: refuse a matrix with more cells.
-
-    Returns:
-        The stages in the order of the file; prices are in US dollars.
-
-    Raises:
-        InvalidInput: with every problem.
-    """
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
-    cells = ((cell, key_of(cell.request)) for cell in expansion.cells())
-    return build_graph(loaded.pipeline, cells, expansion.waiting)
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -211,7 +117,11 @@ def run_pipeline(
     make_home(home)
     with space.presence.shown(run_id):
         prepared = prepare_run(loaded, home, execution, out=out, options=options)
-        return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+        if options.names_last_report and (last := unchanged_run(prepared, home)) is not None:
+            return last
+        finished = finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+        note_state(prepared, finished)
+        return finished
 
 
 def prepare_run(loaded: Loaded, home: Path, execution: Execution, *, out: Path, options: RunOptions) -> Prepared:

@@ -14,7 +14,6 @@ from krea_pipe.matrix.selecting import Drawable, drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import Overrides, read_pipeline
 from krea_pipe.planning.budget import (
     Limits,
 )
@@ -41,9 +40,7 @@ from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.planning.stale_files import Produced
 from krea_pipe.report.compare.comparison import FetchKind
 from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
-from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.home import OtherHomes
-from krea_pipe.store.home_place import find_home
 from krea_pipe.store.known import Known, failed_checks, look_up
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -85,6 +82,8 @@ class RunOptions:
     """Whether files that no cell produces any longer are removed from the output folder."""
     run_name: str = ""
     """What shards that belong together are named in the shared store."""
+    names_last_report: bool = False
+    """Whether a run that has nothing to do, and would report what the last one has, names its report."""
     cells: Sequence[KeyedCell] | None = None
     """What is generated in place of the cells of the pipeline."""
 
@@ -129,31 +128,6 @@ class PlannedRun:
             source: the pipeline file.
         """
         return Produced(source.absolute().as_posix(), self.found, self.cells_gone(), not self.idle)
-
-
-def load_pipeline(
-    file: Path,
-    overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
-    *,
-    allow_library: bool = False,
-    edited: bytes | None = None,
-) -> Loaded:
-    """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
-
-    Args:
-        file: the pipeline file.
-        overrides: what the command line says over it; its environment names the home folder.
-        allow_library: accept a file without stages, whose definitions other files use.
-        edited: read these bytes in place of those of the file, which an edit is going to replace.
-
-    Returns:
-        The pipeline and its images.
-
-    Raises:
-        InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
-    """
-    checked = CheckedImages(find_home(overrides.environment, file))
-    return read_pipeline(file, overrides, checked, allow_library=allow_library, edited=edited)
 
 
 def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:

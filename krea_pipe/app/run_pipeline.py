@@ -48,7 +48,7 @@ class FinishedRun:
     `problems` say why the lock file could not be written, and which files in the output folder were kept because
     someone has changed them; the images are stored nevertheless. `fetched` are copied images, `warnings` are about
     picks, lock files and delivered files; `recipes` is the outcome of the files of recipes, `pruned` of
-    stale files.
+    stale files. With `is_earlier`, the report is that of an earlier run, which says the same, without its rows.
     """
 
     report: Report
@@ -61,6 +61,7 @@ class FinishedRun:
     warnings: tuple[Problem, ...] = ()
     recipes: RecipeDelivery = field(default_factory=RecipeDelivery)
     pruned: Pruned | None = None
+    is_earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

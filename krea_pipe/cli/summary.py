@@ -39,19 +39,20 @@ def print_troubles(report: Report, stderr_log: StderrLog) -> None:
         stderr_log.say("error", "cells", f"… and {rest} more; see the report for the rest", more=rest)
 
 
-def print_summary(report: Report, page: Path, start: Path) -> None:
+def print_summary(report: Report, page: Path, start: Path, *, is_earlier: bool = False) -> None:
     """Print what happened, where the images are, and the report.
 
     Args:
         report: what has happened.
         page: the page of the report.
         start: the folder that the run was started in, from which its paths count.
+        is_earlier: whether it is the report of an earlier run, because nothing has changed since.
     """
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea or charged.")
     click.echo(summary_sentence(report))
     click.echo("\n".join([*notices(report), f"images  {_place(report, start.resolve())}"]))
-    click.echo(f"report  {page}")
+    click.echo(f"report  {page}{', unchanged since that run' if is_earlier else ''}")
 
 
 def _place(report: Report, start: Path) -> str:

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib.resources import files
 
+from krea_pipe.core.package_data import data_text
 from krea_pipe.core.request import Request
 
-_DATA = json.loads((files("krea_pipe") / "data" / "krea_2.json").read_text(encoding="utf-8"))
+_DATA = json.loads(data_text("krea_2.json"))
 
 PRICES: Mapping[str, Mapping[str, Decimal]] = {
     variant: {kind: Decimal(usd) for kind, usd in prices.items()}

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from html import unescape
-from importlib.resources import files
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.package_data import data_text
 
 MASK = "***"
 """The replacement for a secret."""
@@ -67,7 +67,7 @@ class SecretKind(NamedTuple):
 @cache
 def secret_kinds() -> tuple[SecretKind, ...]:
     """The kinds that are known, as `data/secret_kinds.json` has them."""
-    text = (files("krea_pipe") / "data" / "secret_kinds.json").read_text(encoding="utf-8")
+    text = data_text("secret_kinds.json")
     for name, alphabet in _ALPHABETS.items():
         text = text.replace(f"<{name}>", json.dumps(alphabet)[1:-1])
     return tuple(SecretKind(one["name"], one["source"], tuple(one["patterns"])) for one in json.loads(text))

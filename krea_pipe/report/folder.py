@@ -72,6 +72,12 @@ def note_run(home: Path, run_id: str) -> None:
     _order(home).append(run_id)
 
 
+def last_run(home: Path) -> Path | None:
+    """The folder of the run that started last, which may not be there or not finished; None if no run is noted."""
+    noted = _order(home).read()
+    return runs_folder(home) / noted[-1] if noted else None
+
+
 def _order(home: Path) -> HomeList:
     return HomeList(home / RUN_ORDER, RUN_ID)
 

@@ -27,7 +27,9 @@ NAMES = re.compile(r"live|local|loopback|host-.+")
 TEMPORARY = re.compile(r"\.krea-pipe-.+\.tmp")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}(\.webp)?")
-OWN = re.compile(r"report\.(json|html|css|md)|(started|shard)\.json|junit\.xml|results\.csv|\.krea-pipe-.+\.tmp")
+OWN = re.compile(
+    r"report\.(json|html|css|md)|(started|shard)\.json|state\.txt|junit\.xml|results\.csv|\.krea-pipe-.+\.tmp"
+)
 """The files in the folder of a run, or of a comparison."""
 YOUNG_SECONDS = 3600
 """A temporary file may be that of a command which is writing now."""

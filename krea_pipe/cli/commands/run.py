@@ -18,6 +18,7 @@ from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
 from krea_pipe.app.workspace import target_of
+from krea_pipe.cli.ci_log import is_read_by_a_host
 from krea_pipe.cli.many_files import files_argument, refuse_one_folder
 from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
@@ -349,6 +350,7 @@ def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_jso
             approval=request.approval,
             remote=remote,
             homes=open_other_homes(os.environ, request.file),
+            names_last_report=not is_read_by_a_host(os.environ),
         ),
         listen=listening(notifications, is_local=is_local, as_json=as_json),
     )
@@ -423,7 +425,9 @@ def say_run(
             error = {"error": problem_json(problems[0])} if problems else {}
             print_json({**_run_json(finished), **(more or {}), **error})
         elif not stderr_log.quiet:
-            print_summary(report, finished.folder / "report.html", finished.folder / report.base)
+            print_summary(
+                report, finished.folder / "report.html", finished.folder / report.base, is_earlier=finished.is_earlier
+            )
             _print_notes(finished)
     elif not (as_json or stderr_log.quiet):
         _print_in_batch(finished)

@@ -35,7 +35,8 @@ from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, us
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
 from krea_pipe.pipeline.spec.recipes import DELIVER, used_recipes
 from krea_pipe.pipeline.spec.report_view import read_report_view
-from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
+from krea_pipe.pipeline.spec.schema import allowed_values, top_keys
+from krea_pipe.pipeline.spec.schema_check import find_problems, part_without
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
 from krea_pipe.pipeline.spec.text_files import with_text_files
 from krea_pipe.pipeline.spec.used_files import is_library, with_used_files
