@@ -169,6 +169,7 @@ _KEYWORDS: Mapping[str, _Keyword] = {
     "minItems": _of_kind(_TYPES["array"], lambda data, least: len(data) >= least),
     "maxItems": _of_kind(_TYPES["array"], lambda data, most: len(data) <= most),
     "minLength": _of_kind(_TYPES["string"], lambda data, least: len(data) >= least),
+    "maxLength": _of_kind(_TYPES["string"], lambda data, most: len(data) <= most),
     "pattern": _of_kind(_TYPES["string"], lambda data, pattern: re.search(pattern, data) is not None),
     "minimum": _of_kind(_is_number, lambda data, least: not data < least),
     "maximum": _of_kind(_is_number, lambda data, most: not data > most),
