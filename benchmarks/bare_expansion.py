@@ -21,8 +21,8 @@ SURFACES = ["marble", "wet slate", "linen", "oak", "sand"]
 ADJECTIVES = ["cinematic", "soft"]
 CREATIVITIES = ["raw", "low", "medium", "high"]
 SEEDS = 5
-PROMPTS = {"": PROMPT, "all": f"{PROMPT}, {{{{ creativity }}}}, {{{{ seed }}}}"}
-OUT = "{{ subject.id }}/{{ surface }}/{{ adjective }}-{{ creativity }}-{{ number }}-{{ seed }}"
+PROMPTS = {"": PROMPT, "all": f"{PROMPT}, {{{{ creativity }}}}, take {{{{ seed }}}}"}
+OUT = "{{ subject.id }}/{{ surface | slug }}/{{ adjective }}-{{ creativity }}/{{ number }}-{{ seed }}"
 
 
 def pipeline(numbers: int, axes: str) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _picture(number: int) -> bytes:
 def _texture() -> Image.Image:
     light = [Image.linear_gradient("L").rotate(turn).resize((SIDE, SIDE)) for turn in (0, 90, 180)]
     grain = Image.effect_noise((SIDE // 4, SIDE // 4), 60).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return Image.merge("RGB", [ImageChops.blend(one, grain, 0.35) for one in light])
+    return Image.merge("RGB", [ImageChops.blend(one, grain, 0.06) for one in light])
 
 
 if __name__ == "__main__":

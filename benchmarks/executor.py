@@ -1,15 +1,11 @@
 """Measures how krea-pipe uses a Krea over HTTP, compared with a bare loop that makes only the same requests."""
 
-import subprocess
 from collections import Counter
 from datetime import datetime
-from functools import partial
-from http.server import HTTPServer, SimpleHTTPRequestHandler
 from itertools import accumulate
 from pathlib import Path
-from threading import Thread
 
-from rig import HERE, PYTHON, Row, Trial, finished, floor, limited, ours, png
+from rig import Row, Trial, finished, floor, limited, ours, png
 
 CALLS = ("POST /generate", "GET /jobs", "GET /jobs/{id}", "GET /images")
 FAULTS = (
@@ -40,7 +36,8 @@ def cold(folder: Path, scale: float) -> list[Row]:
     (folder / "large.png").write_bytes(png(1024, 1024, noise=True))
     server = {"latency": 4, "spread": 0.2, "concurrency": 50, "image": folder / "large.png"}
     bare, run = finished(floor(folder, jobs, **server), jobs), finished(ours(folder, jobs, **server), jobs)
-    return [*cold_rows(run, bare, jobs), *image_rows(run, _image_floor(folder / "large.png"), jobs)]
+    images = floor(folder, jobs, "bare_images.py", **server)
+    return [*cold_rows(run, bare, jobs), *image_rows(run, images, jobs)]
 
 
 def cold_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
@@ -73,35 +70,18 @@ def cold_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
     ]
 
 
-def image_rows(run: Trial, least: float, jobs: int) -> list[Row]:
-    """What the images of the cold run cost; `least` is the bare work for one in milliseconds."""
-    cpu, peak = 1000 * run.ran.cpu / jobs, run.ran.peak
-    what = "… CPU for each job / to receive, hash, decode and shrink its image"
+def image_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
+    """What the images of the cold run cost, compared with a loop that does the bare work on them."""
+    cpu, least = 1000 * run.ran.cpu / jobs, 1000 * bare.ran.cpu / jobs
     return [
-        limited(what, f"{cpu:.1f} ms / {least:.1f} ms = {cpu / least:.2f}", cpu / least, 1.5),
-        limited("… peak memory", f"{peak:.0f} MB", peak, 110),
+        limited(
+            "… CPU for each job / to receive, hash, decode and shrink its image",
+            f"{cpu:.1f} ms / {least:.1f} ms = {cpu / least:.2f}",
+            cpu / least,
+            1.5,
+        ),
+        limited("… peak memory", f"{run.ran.peak:.0f} MB", run.ran.peak, 110, f"{bare.ran.peak:.0f} MB"),
     ]
-
-
-def _image_floor(file: Path) -> float:
-    """Milliseconds of CPU time of `bare_images.py` for an image."""
-    handler = partial(_Quiet, directory=str(file.parent))
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/{file.name}"
-        command = [PYTHON, str(HERE / "bare_images.py"), url, "50"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        server.shutdown()
-    return float(done.stdout)
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder over connections that stay open, and logs nothing."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def flight(folder: Path, scale: float) -> list[Row]:

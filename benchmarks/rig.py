@@ -26,7 +26,6 @@ from typing import Any
 PYTHON = sys.executable
 HERE = Path(__file__).parent
 KREA_PIPE = (PYTHON, "-m", "krea_pipe")
-FLOOR = (PYTHON, str(HERE / "floor.py"))
 INSTALLED = "BENCHMARK_INSTALLED"
 """The variable that says that the installed krea-pipe is measured."""
 LONGEST = 600
@@ -184,9 +183,9 @@ def ours(folder: Path, jobs: int, options: Sequence[str] = (), **server: object)
     return _trial(place, [*KREA_PIPE, "run", "p.yaml", "--json", *options], server)
 
 
-def floor(folder: Path, jobs: int, **server: object) -> Trial:
-    """The bare loop with the same number of jobs at the same kind of Krea."""
-    trial = _trial(_fresh(folder), [*FLOOR, str(jobs)], server)
+def floor(folder: Path, jobs: int, loop: str = "floor.py", **server: object) -> Trial:
+    """A bare loop with the same number of jobs at the same kind of Krea."""
+    trial = _trial(_fresh(folder), [PYTHON, str(HERE / loop), str(jobs)], server)
     if trial.ran.code != 0:
         raise RuntimeError(f"the bare loop has failed:\n{trial.ran.err[-2000:]}")
     return trial
