@@ -7,18 +7,18 @@ nothing was sent, `AnswerLost` that Krea may have acted. The token goes to the A
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Unpack
+from typing import TypeAlias, Unpack
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from krea_pipe._version import __version__
 from krea_pipe.api.address import AllowedAddresses, host_and_port_of, restricted_to
-from krea_pipe.api.body import parts, read_body
+from krea_pipe.api.body import SecretScan, parts, read_body
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.connections import LIMITS, Connections, Content, read_address
 from krea_pipe.api.deprecation import Deprecations
@@ -55,6 +55,8 @@ CALL_SECONDS = 120.0
 _DOWNLOAD_SECONDS = 600.0
 _MAX_IMAGE_BYTES = 64 * 1024 * 1024
 _MAX_REDIRECTS = 5
+TakePart: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Takes the next part of an image."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -250,7 +252,7 @@ class Client:
         return url
 
     async def download(self, url: str) -> bytes:
-        """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
+        """Fetch an image into memory; see `receive`.
 
         Args:
             url: Where Krea says that it is; one that is relative begins at the API.
@@ -261,15 +263,37 @@ class Client:
         Raises:
             CallFailed: It could not be fetched, or is not whole.
         """
+        data = bytearray()
+
+        async def write(part: bytes) -> None:
+            data.extend(part)
+
+        await self.receive(url, write)
+        return bytes(data)
+
+    async def receive(self, url: str, write: TakePart) -> None:
+        """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
+
+        Args:
+            url: Where Krea says that it is; one that is relative begins at the API.
+            write: Takes each part as it arrives. What it was given counts only once all have arrived.
+
+        Raises:
+            CallFailed: It could not be fetched, or is not whole.
+        """
+        scan = SecretScan(self.token.secret.encode() if self.token.can_be_masked else b"")
+
+        async def checked(part: bytes) -> None:
+            if scan.finds(part):
+                raise BadImage("the image contains the API key, which is never stored")
+            await write(part)
+
         with masking(self.token.masked):
             whole = _absolute(url, self.base)
             async with self.files.slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, whole, self.allowed) as got:
                 if not got.is_success:
                     raise await self._refusal(got)
-                data = await _image_bytes(got)
-        if self.token.can_be_masked and self.token.secret.encode() in data:
-            raise BadImage("the image contains the API key, which is never stored")
-        return data
+                await _received(got, checked)
 
     async def _started(self, route: str, body: Mapping[str, Json], headers: Mapping[str, str]) -> Job:
         data = await self._call("POST", route, json=body, headers=headers)
@@ -388,15 +412,21 @@ async def _opened(files: Connections, url: str, allowed: AllowedAddresses) -> As
     raise BadImage("the image URL redirects too many times")
 
 
-async def _image_bytes(response: httpx.Response) -> bytes:
-    """The body of an answer, if it is whole; an image is compressed in itself, and so in no other way."""
-    data = await read_body(response, _MAX_IMAGE_BYTES, inflates=False)
-    declared = response.headers.get("content-length", str(len(data)))
-    if declared != str(len(data)):
-        raise BadImage(f"{len(data):,} of {declared} announced bytes arrived")
-    if not data:
+async def _received(response: httpx.Response, write: TakePart) -> None:
+    """Pass on the body of an answer; an image is compressed in itself, and so in no other way.
+
+    Raises:
+        BadImage: it is not whole, or empty.
+    """
+    size = 0
+    async for part in parts(response, _MAX_IMAGE_BYTES, inflates=False):
+        size += len(part)
+        await write(part)
+    declared = response.headers.get("content-length", str(size))
+    if declared != str(size):
+        raise BadImage(f"{size:,} of {declared} announced bytes arrived")
+    if not size:
         raise BadImage("the image is empty")
-    return data
 
 
 def _redirected(response: httpx.Response) -> str:

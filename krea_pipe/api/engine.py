@@ -9,7 +9,7 @@ whether its jobs outlive the run (`lasting`).
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from krea_pipe.api.client import CallTimeLimit
+from krea_pipe.api.client import CallTimeLimit, TakePart
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.wire import Job, JobPage
 from krea_pipe.core.engine import Drawing
@@ -93,14 +93,12 @@ class Engine(Protocol):
             Its URL.
         """
 
-    async def download(self, url: str) -> bytes:
+    async def receive(self, url: str, write: TakePart) -> None:
         """Fetch the image of a job.
 
         Args:
             url: Where the job says that it is.
-
-        Returns:
-            Its bytes.
+            write: Takes each part as it arrives.
         """
 
 

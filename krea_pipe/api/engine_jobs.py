@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from krea_pipe.api.client import CallTimeLimit
+from krea_pipe.api.client import CallTimeLimit, TakePart
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.diffusers_backend import open_diffusers
 from krea_pipe.api.engine import Backend, DrawFailed
@@ -111,8 +111,12 @@ class EngineJobs:
         """
         raise CallFailed(f"an engine takes no images, and {image.label} is one")
 
-    async def download(self, url: str) -> bytes:
-        """Take the image of a job, once.
+    async def receive(self, url: str, write: TakePart) -> None:
+        """Give the image of a job, once.
+
+        Args:
+            url: The id of the job.
+            write: Takes the image.
 
         Raises:
             BadImage: It is not there.
@@ -123,7 +127,7 @@ class EngineJobs:
         if task is None or task.image is None:
             raise BadImage("the image was taken before; rerun to draw it again")
         image, task.image = task.image, None
-        return image
+        await write(image)
 
     async def close(self) -> None:
         """Stop all work."""

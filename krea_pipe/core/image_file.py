@@ -382,8 +382,11 @@ def only_pixels(data: bytes) -> bytes:
             kept = (view[part.start : part.end] for part in jpeg_segments(data) if _makes_pixels(data, part))
             return b"".join([b"\xff\xd8", *kept])
         case "image/png":
-            chunks = (part for part in png_chunks(data) if part.kind[:1].isupper() or part.kind == b"tRNS")
-            return b"".join([PNG_SIGNATURE, *(view[part.start : part.end] for part in chunks)])
+            chunks = list(png_chunks(data))
+            for_pixels = [part for part in chunks if part.kind[:1].isupper() or part.kind == b"tRNS"]
+            if len(for_pixels) == len(chunks):
+                return data
+            return b"".join([PNG_SIGNATURE, *(view[part.start : part.end] for part in for_pixels)])
         case "image/avif":  # named otherwise rather than left out: offsets count from the begin of the file
             boxes = ((part.kind, view[part.start : part.end]) for part in avif_boxes(data))
             return b"".join(bytes(one).replace(b"Exif", b"none") if kind == b"meta" else one for kind, one in boxes)
@@ -395,8 +398,15 @@ def _makes_pixels(data: bytes, part: _ImagePart) -> bool:
     return part.kind in _FOR_PIXELS or (begin is not None and data.startswith(begin, part.start + 4))
 
 
-def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
-    """Insert one chunk for each entry, in their order, right before the pixels.
+class Insertion(NamedTuple):
+    """Bytes to insert into a file, and where."""
+
+    at: int
+    data: bytes
+
+
+def texts_for(png: bytes, entries: Mapping[str, str]) -> Insertion:
+    """One chunk for each entry, in their order, right before the pixels.
 
     Programs that read a text only up to the pixels find it there, and it is behind the colour profile, which some
     programs look for only at the beginning of a file. A text in ASCII becomes a tEXt chunk, any other an iTXt chunk.
@@ -413,7 +423,13 @@ def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
     chunks, at = [_text_chunk(key, text) for key, text in entries.items()], _IHDR_END
     with suppress(TooMuchWork):
         at = next((part.start for part in png_chunks(png) if part.kind == b"IDAT"), at)
-    return b"".join((png[:at], *chunks, png[at:]))
+    return Insertion(at, b"".join(chunks))
+
+
+def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
+    """A PNG with texts; see `texts_for`."""
+    texts = texts_for(png, entries)
+    return b"".join((png[: texts.at], texts.data, memoryview(png)[texts.at :]))
 
 
 class PlainText(NamedTuple):

@@ -92,12 +92,12 @@ def file_of(name: str) -> str:
     return name.removeprefix(PREFIX)
 
 
-def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[str, Json] | None:
+def note_of(path: str, digest: str, key: str, image: str, source: str) -> dict[str, Json] | None:
     """The fact to record about a file that was just delivered.
 
     Args:
         path: the path of the file.
-        data: the bytes that were written.
+        digest: the SHA-256 of its bytes.
         key: the key of its request.
         image: the digest of its image as Krea sent it.
         source: the pipeline file that it was delivered for.
@@ -109,7 +109,6 @@ def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[s
         stamp = _stamp(os.stat(path))  # noqa: PTH116 (text is enough, and 10,000 paths are not free)
     except OSError:
         return None
-    digest = hashlib.sha256(data).hexdigest()
     return {"key": key, "stamp": stamp, "sha256": digest, "image": image, "file": source}
 
 
