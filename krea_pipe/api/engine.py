@@ -13,7 +13,7 @@ from krea_pipe.api.client import CallTimeLimit, TakePart
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.wire import Job, JobPage
 from krea_pipe.core.engine import Drawing
-from krea_pipe.core.errors import Problem
+from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.outcome import Failure
 from krea_pipe.core.request import Request, Source
 from krea_pipe.core.settings import Token
@@ -100,6 +100,10 @@ class Engine(Protocol):
             url: Where the job says that it is.
             write: Takes each part as it arrives.
         """
+
+
+class EngineUnavailable(KreaPipeError):
+    """The engine is not there, or is not the one that the pipeline file describes; nothing was sent."""
 
 
 class DrawFailed(Exception):

@@ -12,13 +12,13 @@ from functools import partial
 from krea_pipe.api.client import CallTimeLimit, TakePart
 from krea_pipe.api.clock import ServerClock
 from krea_pipe.api.diffusers_backend import open_diffusers
-from krea_pipe.api.engine import Backend, DrawFailed
+from krea_pipe.api.engine import Backend, DrawFailed, EngineUnavailable
 from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.fleet import open_image_servers
 from krea_pipe.api.wire import Job, JobPage
 from krea_pipe.core.contract import requested_size
 from krea_pipe.core.engine import Drawing, EngineSpec
-from krea_pipe.core.errors import Problem
+from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.outcome import iso
 from krea_pipe.core.request import Request, Source
 from krea_pipe.core.settings import Token
@@ -168,7 +168,7 @@ async def open_engine(spec: EngineSpec, token: Token, tell: Callable[[str], None
         The engine with the interface of Krea's API.
 
     Raises:
-        KreaPipeError: It is not there, or is not the one that the file describes.
+        EngineUnavailable: It is not there, or is not the one that the file describes.
     """
     warnings = list[Problem]()
 
@@ -177,7 +177,10 @@ async def open_engine(spec: EngineSpec, token: Token, tell: Callable[[str], None
         tell(str(problem))
 
     async with _open_backend(spec, token, warn) as backend:
-        await backend.check()
+        try:
+            await backend.check()
+        except KreaPipeError as error:
+            raise EngineUnavailable(*error.problems) from error
         jobs = EngineJobs(backend, spec, token, warnings=warnings)
         try:
             yield jobs

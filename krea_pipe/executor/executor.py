@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 import httpx
 
 from krea_pipe.api.client import open_client
-from krea_pipe.api.engine import Engine
+from krea_pipe.api.engine import Engine, EngineUnavailable
 from krea_pipe.api.engine_jobs import open_engine
 from krea_pipe.core import images
 from krea_pipe.core.contract import is_of_documented_size
@@ -363,6 +363,14 @@ def _run(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
 
 async def _carried_out(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "disk"))
+    try:
+        return await _executed(order, remote)
+    except EngineUnavailable as error:
+        refusal, *others = error.problems
+        return {}, Ending(refusal, warnings=tuple(others))
+
+
+async def _executed(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
     stop = Stop()
     async with (
         _opened_engine(order) as client,
