@@ -77,7 +77,7 @@ class EngineSpec:
     dialect: Dialect | None = None
     folder: Path | None = None
     urls: tuple[str, ...] = ()
-    loras: Mapping[str, Lora] = field(default_factory=dict)
+    loras: Mapping[str, Lora] = field(default_factory=dict, hash=False)
     ignored: frozenset[str] = frozenset()
     usd_per_image: Decimal = Decimal(0)
     parallel: int = 1

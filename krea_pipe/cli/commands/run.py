@@ -19,7 +19,7 @@ from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.shared_runs import read_run_name
 from krea_pipe.app.workspace import target_of
 from krea_pipe.cli.ci_log import is_read_by_a_host
-from krea_pipe.cli.many_files import files_argument, refuse_one_folder
+from krea_pipe.cli.many_files import file_json, files_argument, joint_json, refuse_one_folder
 from krea_pipe.cli.messages import StderrLog, print_json, problem_json
 from krea_pipe.cli.options import (
     Number,
@@ -237,7 +237,9 @@ def _run_batch(arguments: Sequence[Path], flags: RunFlags, *, as_json: bool) -> 
             warn(loaded.warnings)
             pipelines[file] = loaded.pipeline
             homes = open_other_homes(os.environ, file)
-            options = replace(_run_options(flags, chosen), lock=request.lock, remote=remote, homes=homes)
+            drawn = with_engine(target, loaded.pipeline.engine)
+            own = remote if drawn is target else _open_remote(flags, drawn, chosen, warn)
+            options = replace(_run_options(flags, chosen), lock=request.lock, remote=own, homes=homes)
             out = flow.out_folder(None, loaded.pipeline.name, local=target.kind == "local")
             return BatchFile(file, loaded, open_home(os.environ, file), out, options)
 
@@ -304,23 +306,10 @@ def _say_batch(batch: Batch, notifications: RunNotifications, *, as_json: bool) 
 def _batch_json(batch: Batch, code: int) -> dict[str, object]:
     """A batch as one object: each file as `run` says it alone, and all together."""
     files = [
-        {
-            "file": str(end.file),
-            "exit_code": end.code,
-            "result": end.finished and _run_json(end.finished),
-            "problems": [problem_json(one) for one in end.problems],
-        }
-        for end in batch.ends
+        file_json(end.file, end.code, end.finished and _run_json(end.finished), end.problems) for end in batch.ends
     ]
     whole = {} if batch.report is None else batch_summary_json(batch.report)
-    return {
-        "schema": "krea-pipe/files@1",
-        "command": "run",
-        "exit_code": code,
-        **whole,
-        "page": batch.page and str(batch.page),
-        "files": files,
-    }
+    return joint_json("run", code, files, {**whole, "page": batch.page and str(batch.page)})
 
 
 def _run(file: Path, flags: RunFlags, notifications: RunNotifications, *, as_json: bool) -> flow.FinishedRun:
