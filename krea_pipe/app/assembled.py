@@ -19,7 +19,7 @@ from krea_pipe.app.workspace import target_of
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import Target, with_engine
+from krea_pipe.core.settings import Target, image_kind, with_engine
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.pipeline.spec import Loaded, Overrides
@@ -279,13 +279,13 @@ def _delivered(
     """The files of recipes that are up to date, by the ids of their cells."""
     if not any(cell.files for step in plan.steps for cell in step.cells):
         return {}
-    return not_made(look_over_recipes(space, out, target.kind, plan, results, source=file)).of_cells
+    return not_made(look_over_recipes(space, out, image_kind(target.kind), plan, results, source=file)).of_cells
 
 
 def _with_stored_paths(report: Report, assembled: Assembled) -> Report:
     """The report with the stored image where the file in the output folder is missing or another one."""
     space, file = assembled.space, Path(report.pipeline.file)
-    over = look_over(space, _absolute(Path(report.out)), report.target.kind, assembled.plan, file=file)
+    over = look_over(space, _absolute(Path(report.out)), image_kind(report.target.kind), assembled.plan, file=file)
     settled = {Path(over.out.shown(name)) for name in over.settled}
 
     def placed(row: Row) -> Row:

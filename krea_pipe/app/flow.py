@@ -28,7 +28,7 @@ from krea_pipe.app.unchanged import note_state, unchanged_run
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import Target, Token
+from krea_pipe.core.settings import Target, Token, image_kind
 from krea_pipe.executor.deliver import open_delivery
 from krea_pipe.executor.fetch import Copied, fetch_images, with_fetched
 from krea_pipe.pipeline.model import Budget, Pipeline
@@ -176,7 +176,7 @@ def _prepared(
     source, is_local = loaded.pipeline.document.file, target.kind == "local"
     out = out_folder(options.out, loaded.pipeline.name, local=is_local)
     delivery = open_delivery(
-        space, out, target.kind, plan, file=source, changed=options.changed, is_over=loaded.pipeline.is_over
+        space, out, image_kind(target.kind), plan, file=source, changed=options.changed, is_over=loaded.pipeline.is_over
     )
     token = execution.token() if plan.has_calls else None
     if token is not None:

@@ -8,6 +8,7 @@ from krea_pipe.app import flow
 from krea_pipe.app.pictures import sign
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.settings import image_kind
 from krea_pipe.executor.deliver import digests_at
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.lock_check import Review, accept_images, review_files, review_images
@@ -131,7 +132,7 @@ def stale_files_of(
     workspace = open_workspace(environment, file, engine=loaded.pipeline.engine)
     folder = flow.out_folder(out, loaded.pipeline.name, local=False)
     basis = flow.planned(loaded, workspace.space, workspace.target, flow.RunOptions(options.max_cells))
-    found = find_marked_stale_files(workspace.space, folder, workspace.target.kind, basis.produced(file))
+    found = find_marked_stale_files(workspace.space, folder, image_kind(workspace.target.kind), basis.produced(file))
     return tuple(one.path for one in found)
 
 

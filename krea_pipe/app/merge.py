@@ -19,6 +19,7 @@ from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.provenance import Mark, bare, bare_bytes, with_mark
+from krea_pipe.core.settings import image_kind
 from krea_pipe.executor.deliver import remember_lock
 from krea_pipe.planning.lockfile import SUFFIX, Lockfile, read_lock
 from krea_pipe.planning.merged_lock import merged_lock
@@ -102,7 +103,7 @@ def merge_runs(
     space = space_of(latest, home)
     folder = runs_folder(home) / new_run_id(latest.pipeline.name, moment)
     place = out_folder(out, latest.pipeline.name, local=latest.target.kind == "local")
-    delivery = _Images(space, place, latest.target.kind)
+    delivery = _Images(space, place, image_kind(latest.target.kind))
     rows = [delivery.deliver(one) for one in rows]
     code = merged_exit_code(runs, rows, missing, codes)
     if (delivery.kept or (needs_images and delivery.absent)) and code in (ExitCode.DONE, ExitCode.WAITING):

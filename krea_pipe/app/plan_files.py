@@ -13,7 +13,7 @@ from krea_pipe.app.lock_files import lock_of_run
 from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.settings import Target, live_target, origin_of
+from krea_pipe.core.settings import Target, image_kind, live_target, origin_of
 from krea_pipe.pipeline.pricing import PriceRow
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.spec.loading import repository_root
@@ -162,9 +162,9 @@ def forecast_of(
             refusal = error.problems[0]
     out = flow.out_folder(options.out, loaded.pipeline.name, local=local)
     target, source = workspace.target, loaded.pipeline.document.file
-    taken = look_over(workspace.space, out, target.kind, basis.plan, file=source).taken
+    taken = look_over(workspace.space, out, image_kind(target.kind), basis.plan, file=source).taken
     stored = stored_results(basis.plan)
-    recipes = look_over_recipes(workspace.space, out, target.kind, basis.plan, stored, source=source)
+    recipes = look_over_recipes(workspace.space, out, image_kind(target.kind), basis.plan, stored, source=source)
     files = RecipeCounts(recipes.total, len(recipes.to_make) + recipes.waiting)
     taken += [one for _, one in recipes.taken]
     return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, (*taken,), files)

@@ -14,6 +14,7 @@ from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
 from krea_pipe.core.request import Key
+from krea_pipe.core.settings import image_kind
 from krea_pipe.executor.deliver import mark_reported, remember, remember_lock, take_over_costs
 from krea_pipe.executor.prune import Pruned, prune
 from krea_pipe.matrix.cell import Waiting
@@ -177,7 +178,7 @@ def _prune(prepared: Prepared, ending: Ending) -> Pruned | None:
     if prepared.produced is None or ending.interrupted or ending.error or ending.refusal or ending.limit:
         return None
     folder = prepared.delivery.folder
-    return prune(folder, find_stale_files(prepared.space, folder, prepared.target.kind, prepared.produced))
+    return prune(folder, find_stale_files(prepared.space, folder, image_kind(prepared.target.kind), prepared.produced))
 
 
 def _unpruned(pruned: Pruned | None) -> tuple[Problem, ...]:
@@ -193,18 +194,18 @@ def _deliver_recipes(prepared: Prepared, outcomes: Mapping[Key, Outcome], ending
     """Make the files of recipes from the images that are stored, unless the run was stopped."""
     if not any(cell.files for step in prepared.plan.steps for cell in step.cells):
         return RecipeDelivery()
-    delivery, target = prepared.delivery, prepared.target
+    delivery, kind = prepared.delivery, image_kind(prepared.target.kind)
     results = {key: outcome.result for key, outcome in outcomes.items() if outcome.result is not None}
     source = prepared.loaded.pipeline.document.file
     files = look_over_recipes(
-        *(prepared.space, delivery.folder, target.kind, prepared.plan, results),
+        *(prepared.space, delivery.folder, kind, prepared.plan, results),
         source=source,
         changed=delivery.out.changed,
         is_over=delivery.is_over,
     )
     if ending.interrupted or ending.error is not None:
         return not_made(files)
-    return deliver_recipes(files, prepared.space, target.kind, transcode)
+    return deliver_recipes(files, prepared.space, kind, transcode)
 
 
 def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report, ExitCode, tuple[Problem, ...]]:

@@ -102,6 +102,18 @@ ENGINE_SPACE = "engine"
 """The name space of images that engines have drawn; their keys tell the engines apart."""
 
 
+def image_kind(kind: str) -> str:
+    """What the images of an API are, as delivered files say it.
+
+    Args:
+        kind: `live`, `local` or `engine`.
+
+    Returns:
+        `local` for proofs, and `live` for images, whatever has drawn them: a final may replace a draft of an engine.
+    """
+    return "local" if kind == "local" else "live"
+
+
 def engine_target(engine: EngineSpec) -> Target:
     """An engine as the API of a run; its jobs end with the run, and one name space has the images of all engines."""
     base = engine.urls[0] if engine.urls else engine.kind
