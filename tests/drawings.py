@@ -29,7 +29,7 @@ def engine_spec(
     engine = EngineIdentity(**{**fields, **identity})
     styles = {one.sha256: one for one in loras}
     options = {"parallel": parallel, "seconds": seconds, "key_name": key_name, "loras": styles}
-    return EngineSpec("openai-images", engine, weights, dialect, tuple(urls), **options)
+    return EngineSpec("openai-images", engine, weights, dialect, urls=tuple(urls), **options)
 
 
 def image_of(prompt="a lamp", *, size=(64, 48), seed=7, steps=8, guidance=0.0, loras=(), negative="") -> Drawing:

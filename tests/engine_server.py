@@ -1,8 +1,9 @@
 """A stand-in for vLLM-Omni and SGLang: their image API on this machine, with pictures that cost nothing, and faults.
 
 It has the defaults, the limits and the surprises that the real servers have; `tests/engines` compares its fields with
-the models in their wheels. As a program, `engine_server.py DIALECT`, it prints its address and each image that it
-begins, and never finishes one whose prompt has "[hold]" in it.
+the models in their wheels. As a program, `engine_server.py DIALECT PORT`, it prints its address and each image that it
+begins, and does not finish one whose prompt has "[hold]" in it. With $ENGINE_FOLDER, it also writes them to `begun` in
+that folder, with its process, and holds images only while `hold` is there.
 """
 
 import asyncio
@@ -130,6 +131,7 @@ class Engine:
     tells: bool = False
     is_released: bool = False
     holds: bool = True
+    folder: Path | None = None
 
     def __post_init__(self):
         self.version = self.version or {"vllm-omni": "0.30.0", "sglang": "0.5.23"}[self.dialect]
@@ -215,16 +217,25 @@ class Engine:
             return self.invalid(wrong or ["prompt"])
         given = {name: body.get(name, one.default) for name, one in FIELDS[self.dialect].items()}
         if self.tells:
-            print(f"drawing {given['prompt']}", flush=True)
+            self.tell(given["prompt"])
         fault = next((one.name for one in self.faults if one.takes(given["prompt"])), "")
         self.drawing += 1
         self.most_drawing = max(self.most_drawing, self.drawing)
         try:
-            while (fault == "hold" and not self.is_released) or (self.holds and "[hold]" in given["prompt"]):
+            while (fault == "hold" and not self.is_released) or ("[hold]" in given["prompt"] and self.is_holding()):
                 await asyncio.sleep(0.01)
             return self.answer(given, fault)
         finally:
             self.drawing -= 1
+
+    def tell(self, prompt):
+        print(f"drawing {prompt}", flush=True)
+        if self.folder is not None:
+            with (self.folder / "begun").open("a", encoding="utf-8") as file:
+                file.write(f"{os.getpid()} {prompt}\n")
+
+    def is_holding(self):
+        return self.holds if self.folder is None else (self.folder / "hold").exists()
 
     def invalid(self, names):
         words = f"Input should be valid: {', '.join(names)}"
@@ -374,7 +385,8 @@ def main(dialect, port):
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", int(port)))
         listening.listen(64)  # from now on a connection waits until the server has started
-        engine = Engine(dialect, tells=True)
+        folder = os.environ.get("ENGINE_FOLDER")
+        engine = Engine(dialect, tells=True, folder=Path(folder) if folder else None)
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/v1", flush=True)
         config = uvicorn.Config(engine.app, log_config=None, lifespan="off")
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))

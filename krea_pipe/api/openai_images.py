@@ -25,6 +25,7 @@ from krea_pipe.api.engine_requests import image_request
 from krea_pipe.api.error_words import as_json, read_refusal
 from krea_pipe.api.failures import BadImage, CallFailed, Refused, masking, translated
 from krea_pipe.api.sglang_loras import SglangLoras
+from krea_pipe.core.dialects import DIALECTS
 from krea_pipe.core.engine import Dialect, Drawing, EngineSpec
 from krea_pipe.core.engine_address import address_problem
 from krea_pipe.core.errors import UsageError
@@ -81,6 +82,10 @@ class ImageServer:
         Raises:
             DrawFailed: it was not drawn.
         """
+        most = DIALECTS[self.dialect].most_loras
+        if most is not None and len(drawing.loras) > most:
+            message = f"{self.dialect} takes {most} LoRA for an image, and this one has {len(drawing.loras)}"
+            raise DrawFailed(Failure("too_many_loras", message, "refused"))
         try:
             async with asyncio.timeout(self.spec.seconds):
                 if self.dialect == "sglang":

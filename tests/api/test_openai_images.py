@@ -258,6 +258,12 @@ def test_a_lora_that_is_missing_fails_its_image_alone(engine):
     drawn(engine, image_of())
 
 
+def test_two_loras_for_an_image_are_too_many_for_vllm_omni(vllm):
+    error = failed(vllm, image_of(loras=[(lora(), 1.0), (lora("club", "cold", "/models/club"), 0.5)]))
+    assert (error.failure.code, error.failure.kind, error.is_replica) == ("too_many_loras", "refused", False)
+    assert vllm.asked == []
+
+
 def test_sglang_says_when_a_lora_fits_nothing(sglang):
     sglang.files = {"/models/house": ""}
     error = failed(sglang, image_of(loras=[(lora(), 1.0)]))
