@@ -152,8 +152,8 @@ def test_too_little_memory_fails_one_image_and_the_rest_goes_on(kept, tmp_path):
 
 def test_an_image_that_is_stopped_is_no_picture_and_spoils_none(spec):
     async def stop():
-        began, loop = asyncio.Event(), asyncio.get_running_loop()
-        backend = DiffusersBackend(spec, lambda _: loop.call_soon_threadsafe(began.set))
+        began = asyncio.Event()
+        backend = DiffusersBackend(spec, lambda _: began.set())
         whole = await backend.draw(drawing())
         task = asyncio.create_task(backend.draw(drawing(steps=1_000_000, prompt="a" * 400)))
         await began.wait()  # the prompt is cut, which is told when the image is begun
