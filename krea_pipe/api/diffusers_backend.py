@@ -41,7 +41,7 @@ class DiffusersBackend:
 
     Args:
         spec: the engine, of kind `diffusers`.
-        warn: is told, in the thread that draws, what an image does not have of its request.
+        warn: is told, in the event loop of the call, what an image does not have of its drawing.
     """
 
     def __init__(self, spec: EngineSpec, warn: Callable[[Problem], None] = _warn_nobody) -> None:
@@ -85,7 +85,12 @@ class DiffusersBackend:
         self._loaded = None
 
     async def _draw(self, drawing: Drawing, is_stopped: Callable[[], bool]) -> bytes:
-        image = await self._in_thread(lambda: self._draw_in_thread(drawing, is_stopped))
+        loop = asyncio.get_running_loop()
+
+        def warn(problem: Problem) -> None:
+            loop.call_soon_threadsafe(self._warn, problem)
+
+        image = await self._in_thread(lambda: self._draw_in_thread(drawing, warn, is_stopped))
         return await asyncio.to_thread(_encode, image)
 
     async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
@@ -96,10 +101,12 @@ class DiffusersBackend:
             self._folder = _check_engine(self._spec)
         return self._folder
 
-    def _draw_in_thread(self, drawing: Drawing, is_stopped: Callable[[], bool]) -> "Image":
+    def _draw_in_thread(
+        self, drawing: Drawing, warn: Callable[[Problem], None], is_stopped: Callable[[], bool]
+    ) -> "Image":
         loaded = self._load()
         try:
-            return loaded.draw(drawing, is_stopped)
+            return loaded.draw(drawing, warn, is_stopped)
         except DrawFailed as error:
             if error.failure.code == OUT_OF_MEMORY:
                 loaded.free()
@@ -109,7 +116,7 @@ class DiffusersBackend:
         """The pipeline, loaded once: what cannot be loaded is not tried again for each image."""
         if self._loaded is None:
             try:
-                self._loaded = _load_pipeline(self._spec, self._check(), self._warn)
+                self._loaded = _load_pipeline(self._spec, self._check())
             except DrawFailed as error:
                 self._loaded = error.failure
         if isinstance(self._loaded, Failure):
@@ -123,7 +130,7 @@ async def open_diffusers(spec: EngineSpec, warn: Callable[[Problem], None]) -> A
 
     Args:
         spec: the engine, of kind `diffusers`.
-        warn: is told, in the thread that draws, what an image does not have of its request.
+        warn: is told what an image does not have of its drawing.
 
     Yields:
         The engine; it loads the model for the first image.
@@ -169,10 +176,10 @@ def _check_engine(spec: EngineSpec) -> Path:
     return check_engine(spec)
 
 
-def _load_pipeline(spec: EngineSpec, folder: Path, warn: Callable[[Problem], None]) -> "LoadedPipeline":
+def _load_pipeline(spec: EngineSpec, folder: Path) -> "LoadedPipeline":
     from krea_pipe.api.diffusers_pipeline import LoadedPipeline  # noqa: PLC0415 (the same)
 
-    return LoadedPipeline(spec, folder, warn)
+    return LoadedPipeline(spec, folder)
 
 
 def _encode(image: "Image") -> bytes:

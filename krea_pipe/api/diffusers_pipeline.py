@@ -94,37 +94,37 @@ def _folder_of(folder: Path | None, identity: EngineIdentity) -> Path:
 class LoadedPipeline:
     """A pipeline on its device, and the LoRAs that it has loaded."""
 
-    def __init__(self, spec: EngineSpec, folder: Path, warn: Callable[[Problem], None]) -> None:
+    def __init__(self, spec: EngineSpec, folder: Path) -> None:
         """Load a model.
 
         Args:
             spec: the engine.
             folder: the folder of the model, as `check_engine` has found it.
-            warn: is told what an image does not have of its request.
 
         Raises:
             DrawFailed: the model cannot be loaded.
         """
-        self._noise, self._warn = spec.identity.noise, warn
+        self._noise = spec.identity.noise
         with _translated("load the model", is_replica=True):
             self._pipeline = _load(folder, spec)
         weights = self._pipeline.transformer.state_dict()
         self._shapes: Shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
         self._styles: set[str] = set()
 
-    def draw(self, drawing: Drawing, is_stopped: Callable[[], bool]) -> Image.Image:
+    def draw(self, drawing: Drawing, warn: Callable[[Problem], None], is_stopped: Callable[[], bool]) -> Image.Image:
         """Draw one image.
 
         Args:
             drawing: what to draw.
+            warn: is told what the image does not have of the drawing.
             is_stopped: is asked after each step; True ends the work without an image.
 
         Raises:
             DrawFailed: the image was not drawn.
         """
-        self._check_prompt(drawing.prompt, "prompt")
-        if drawing.negative_prompt:
-            self._check_prompt(drawing.negative_prompt, "negative prompt")
+        for text, name in ((drawing.prompt, "prompt"), (drawing.negative_prompt, "negative prompt")):
+            if problem := self._cut(text, name):
+                warn(problem)
         with _translated(f"draw {drawing.width} x {drawing.height} pixels"):
             self._use_loras([(lora, strength) for lora, strength in drawing.loras if strength])
             return self._call(drawing, is_stopped)
@@ -161,17 +161,18 @@ class LoadedPipeline:
         image: Image.Image = processor.numpy_to_pil(processor.pt_to_numpy(pixels))[0]
         return image
 
-    def _check_prompt(self, text: str, name: str) -> None:
-        """Warn of a prompt whose end the tokenizer cuts off without a word."""
+    def _cut(self, text: str, name: str) -> Problem | None:
+        """The end of a prompt, which the tokenizer cuts off without a word."""
         pipeline = self._pipeline
         prefix = pipeline.prompt_template_encode_prefix
         before, whole = (len(pipeline.tokenizer(one).input_ids) for one in (prefix, prefix + text))
         places = (
             _SEQUENCE + pipeline.prompt_template_encode_start_idx - pipeline.prompt_template_encode_num_suffix_tokens
         )
-        if whole > places:
-            message = f"a {name} has {whole - before} tokens, of which the model reads {places - before}: {text[:60]}…"
-            self._warn(Problem("prompt_cut", message, hint="shorten it; what comes after them has no effect"))
+        if whole <= places:
+            return None
+        message = f"a {name} has {whole - before} tokens, of which the model reads {places - before}: {text[:60]}…"
+        return Problem("prompt_cut", message, hint="shorten it; what comes after them has no effect")
 
     def _use_loras(self, loras: Sequence[tuple[Lora, float]]) -> None:
         """Make exactly these LoRAs active, each with its strength; others stay loaded and take no part."""

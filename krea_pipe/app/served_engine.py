@@ -11,14 +11,34 @@ from pathlib import Path
 
 from krea_pipe.api.diffusers_backend import DiffusersBackend
 from krea_pipe.api.engine import Backend, DrawFailed
+from krea_pipe.app.reading import load_pipeline
 from krea_pipe.core.engine import Drawing, EngineSpec, Lora
-from krea_pipe.core.errors import KreaPipeError, Problem
+from krea_pipe.core.errors import KreaPipeError, Problem, UsageError, whole_file
 from krea_pipe.local.job import Job, JobOutcome
 from krea_pipe.local.order import Order, ProofSpec
+from krea_pipe.pipeline.spec import Overrides
 
 _CREATIVITIES = ("raw", "low")
 """What the open weights draw; `low` is also what a request has that says nothing."""
 _UNSUPPORTED = "unsupported"
+
+
+def engine_in(file: Path, overrides: Overrides) -> EngineSpec:
+    """The engine of a pipeline file, or of a file with definitions for others, that can be served.
+
+    Args:
+        file: the file.
+        overrides: what the command line says over it.
+
+    Raises:
+        InvalidInput: the file has problems. UsageError: it has no engine of this process.
+    """
+    spec = load_pipeline(file, overrides, allow_library=True).pipeline.engine
+    if spec is None or spec.kind != "diffusers":
+        message = "the file has no `engine:`" if spec is None else f"the engine of the file is of `kind: {spec.kind}`"
+        hint = "name a file with an engine of `kind: diffusers`, which draws in this process"
+        raise UsageError(Problem("no_engine", message, whole_file(file), hint))
+    return spec
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from test_diffusers import drawing, spec_of
+from diffusers_engine import drawing, spec_of
 
 from krea_pipe.api.diffusers_backend import DiffusersBackend
 

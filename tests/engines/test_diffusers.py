@@ -1,7 +1,6 @@
 """The engine diffusers with a tiny Krea 2 on the CPU: what it draws, what it refuses, and what it survives."""
 
 import asyncio
-import hashlib
 import io
 import json
 import os
@@ -13,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import tiny_krea
+from diffusers_engine import draw, drawing, lora_of, spec_of
 from PIL import Image
 
 from krea_pipe.api.diffusers_backend import DiffusersBackend
 from krea_pipe.api.engine import DrawFailed
-from krea_pipe.core.engine import Drawing, EngineIdentity, EngineSpec, Lora
 from krea_pipe.core.errors import KreaPipeError, StateError, UsageError
 
 HERE = Path(__file__).parent
@@ -43,31 +42,6 @@ def warnings():
 def kept(model):
     """An engine that has loaded the model; tests that would spoil it take another."""
     return DiffusersBackend(spec_of(model))
-
-
-def spec_of(folder, **identity):
-    whole = {"version": "0.42.1", "model": str(folder), "revision": "v1", "dtype": "float32", "steps": 2}
-    facts = {"guidance": 0.0, "negative_prompt": "", "noise": "cpu", "padding": "none"}
-    return EngineSpec(
-        kind="diffusers",
-        identity=EngineIdentity("diffusers", **{**whole, **facts, **identity}),
-        weights="raw",
-        folder=folder,
-        device="cpu",
-    )
-
-
-def drawing(**change):
-    plain = {"prompt": "a lamp", "width": 64, "height": 64, "seed": 7, "steps": 2, "guidance": 0.0}
-    return Drawing(**{**plain, **change})
-
-
-def style(file, name="house"):
-    return Lora(name, file, hashlib.sha256(file.read_bytes()).hexdigest(), str(file))
-
-
-def draw(backend, **change):
-    return asyncio.run(backend.draw(drawing(**change)))
 
 
 def failure_of(backend, **change):
@@ -168,7 +142,7 @@ def test_not_a_number_is_a_failure_and_no_black_picture(tmp_path):
 
 
 def test_too_little_memory_fails_one_image_and_the_rest_goes_on(kept, tmp_path):
-    house = style(tiny_krea.save_lora(tmp_path / "house.safetensors"))
+    house = lora_of(tiny_krea.save_lora(tmp_path / "house.safetensors"))
     before = draw(kept), draw(kept, loras=((house, 1.0),))
     failure = failure_of(kept, width=1_600_000, height=1_600_000, loras=((house, 1.0),))
     assert failure.code == "out_of_memory"
@@ -178,8 +152,8 @@ def test_too_little_memory_fails_one_image_and_the_rest_goes_on(kept, tmp_path):
 
 def test_an_image_that_is_stopped_is_no_picture_and_spoils_none(spec):
     async def stop():
-        began, loop = asyncio.Event(), asyncio.get_running_loop()
-        backend = DiffusersBackend(spec, lambda _: loop.call_soon_threadsafe(began.set))
+        began = asyncio.Event()
+        backend = DiffusersBackend(spec, lambda _: began.set())
         whole = await backend.draw(drawing())
         task = asyncio.create_task(backend.draw(drawing(steps=1_000_000, prompt="a" * 400)))
         await began.wait()  # the prompt is cut, which is told when the image is begun
@@ -203,7 +177,7 @@ def test_the_event_loop_goes_on_while_an_image_is_drawn(kept):
 
 
 def test_a_style_draws_and_leaves_nothing_behind(kept, tmp_path):
-    house = style(tiny_krea.save_lora(tmp_path / "house.safetensors"))
+    house = lora_of(tiny_krea.save_lora(tmp_path / "house.safetensors"))
     plain, with_style = draw(kept), draw(kept, loras=((house, 1.0),))
     half = draw(kept, loras=((house, 0.5),))
     against = draw(kept, loras=((house, -1.0),))
@@ -215,8 +189,8 @@ def test_a_style_draws_and_leaves_nothing_behind(kept, tmp_path):
 
 
 def test_several_styles_are_one_picture_in_any_order_of_loading(kept, spec, tmp_path):
-    house = style(tiny_krea.save_lora(tmp_path / "house.safetensors"))
-    noir = style(tiny_krea.save_lora(tmp_path / "noir.safetensors", seed=2), "noir")
+    house = lora_of(tiny_krea.save_lora(tmp_path / "house.safetensors"))
+    noir = lora_of(tiny_krea.save_lora(tmp_path / "noir.safetensors", seed=2), "noir")
     both = ((house, 1.0), (noir, 0.5))
     alone, together = draw(kept, loras=((noir, 0.5),)), draw(kept, loras=both)
     assert alone != together != draw(kept, loras=((house, 1.0),))
@@ -229,14 +203,14 @@ def test_the_alpha_of_a_style_counts(kept, tmp_path):
     plain = tiny_krea.save_lora(tmp_path / "plain.safetensors")
     config = {"transformer.r": 4, "transformer.lora_alpha": 8, "transformer.target_modules": ["to_q"]}
     strong = tiny_krea.save_lora(tmp_path / "strong.safetensors", lora_adapter_metadata=json.dumps(config))
-    assert draw(kept, loras=((style(strong), 0.5),)) == draw(kept, loras=((style(plain), 1.0),))
+    assert draw(kept, loras=((lora_of(strong), 0.5),)) == draw(kept, loras=((lora_of(plain), 1.0),))
 
 
 @pytest.mark.parametrize("prefix", ["diffusion_model.", "base_model.model."])
 def test_a_style_of_another_trainer_draws_the_same(kept, tmp_path, prefix):
-    own = style(tiny_krea.save_lora(tmp_path / "own.safetensors"))
+    own = lora_of(tiny_krea.save_lora(tmp_path / "own.safetensors"))
     file = tiny_krea.save_lora(tmp_path / "other.safetensors", place=f"{prefix}blocks.0.attn.wq")
-    assert draw(kept, loras=((style(file), 1.0),)) == draw(kept, loras=((own, 1.0),))
+    assert draw(kept, loras=((lora_of(file), 1.0),)) == draw(kept, loras=((own, 1.0),))
 
 
 @pytest.mark.parametrize(
@@ -250,7 +224,7 @@ def test_a_style_of_another_trainer_draws_the_same(kept, tmp_path, prefix):
 )
 def test_a_style_of_another_base_fails_its_image_and_no_other(kept, tmp_path, change, code):
     plain = draw(kept)
-    failure = failure_of(kept, loras=((style(tiny_krea.save_lora(tmp_path / "flux.safetensors", **change)), 1.0),))
+    failure = failure_of(kept, loras=((lora_of(tiny_krea.save_lora(tmp_path / "flux.safetensors", **change)), 1.0),))
     assert failure.code == code
     assert "flux.safetensors" in failure.message
     assert draw(kept) == plain
@@ -258,7 +232,7 @@ def test_a_style_of_another_base_fails_its_image_and_no_other(kept, tmp_path, ch
 
 def test_a_style_that_is_missing_or_changed_fails_its_image(kept, tmp_path):
     file = tiny_krea.save_lora(tmp_path / "house.safetensors", seed=11)
-    house = style(file)
+    house = lora_of(file)
     tiny_krea.save_lora(file, seed=12)
     assert failure_of(kept, loras=((house, 1.0),)).code == "lora_changed"
     file.write_bytes(b"\x80\x02}q\x00.")
