@@ -7,12 +7,13 @@ came with Content Credentials, or is signed otherwise, gets no texts, which woul
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from krea_pipe._version import __version__
 from krea_pipe.core.image_file import (
+    ImagePart,
     Insertion,
     PlainText,
     TooMuchWork,
@@ -144,12 +145,23 @@ def is_signed(data: bytes) -> bool:
     Returns:
         True also for one with too many parts to be examined.
     """
-    if _REMOTE in data:
-        return True
     try:
-        return any(_vouches(data, part.kind, part.start) for part in image_parts(data))
+        parts = list(image_parts(data))
     except TooMuchWork:
         return True
+    return any(_vouches(data, part.kind, part.start) for part in parts) or any(
+        _REMOTE in part for part in _beside_pixels(data, parts)
+    )
+
+
+def _beside_pixels(data: bytes, parts: Iterable[ImagePart]) -> Iterator[bytes]:
+    """All of a PNG but its pixels, which are most of it; all of another image."""
+    at = 0
+    for part in parts:
+        if part.kind == b"IDAT":
+            yield data[at : part.start]
+            at = part.end
+    yield data[at:] if at else data
 
 
 def _vouches(data: bytes, kind: bytes, start: int) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.image_file import Insertion
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.provenance import Mark, bare, is_signed, mark_for, sidecar
@@ -32,7 +33,16 @@ from krea_pipe.planning.out_folder import (
 )
 from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
 from krea_pipe.store.atomic import copy_atomically, make_folder, write_atomically
-from krea_pipe.store.delivered import Foreign, Ours, delivered_for, file_of, look_at_recipe_file, note_of
+from krea_pipe.store.delivered import (
+    Foreign,
+    Ours,
+    delivered_for,
+    file_of,
+    look_at_recipe_file,
+    note_of,
+    whole,
+    with_insertion,
+)
 from krea_pipe.store.events import Counted, JournalLine, Reported
 from krea_pipe.store.known import remember_cells, remember_results
 from krea_pipe.store.lock import exclusive
@@ -136,15 +146,15 @@ class Delivery:
                 blobs.drop(result.sha256)
                 message = f"the stored image {result.sha256} is damaged"
                 raise StateError(Problem("image_damaged", message, hint="rerun to fetch it from Krea again"))
-            at, texts = 0, b""
+            texts = Insertion(0, b"")
             if is_signed(data):
                 self._write_beside(name, cell, sidecar(mark, step.request.fields()))
             elif result.mime == "image/png":
-                at, texts = mark_for(data, mark, step.request.fields())
-            head = data[:at] + texts
-            copy_atomically(Path(file_of(name)), stored, head=head, start=at)
-        digest = _digest(head, memoryview(data)[at:]) if head else result.sha256
-        note = note_of(file_of(name), digest, step.key, result.sha256, self.file)
+                texts = mark_for(data, mark, step.request.fields())
+            head = data[: texts.at] + texts.data
+            copy_atomically(Path(file_of(name)), stored, head=head, start=texts.at)
+        content = with_insertion(texts) if head else whole(result.sha256)
+        note = note_of(file_of(name), content, step.key, result.sha256, self.file)
         if note is not None:
             self.written[name] = {**note, **delivered_for(cell.id, is_over=self.is_over)}
 
@@ -159,7 +169,7 @@ class Delivery:
             raise StateError(taken.problem)
         if not (isinstance(found, Ours) and found.is_expected):
             write_atomically(Path(file_of(name)), data, durable=False)
-            note = note_of(file_of(name), digest, digest, digest, self.file)
+            note = note_of(file_of(name), whole(digest), digest, digest, self.file)
             self.written.update(
                 {} if note is None else {name: {**note, **delivered_for(cell.id, is_over=self.is_over)}}
             )
@@ -170,13 +180,6 @@ def _bytes_of(handle: int) -> bytes | None:
         return read_all(handle)
     except OSError:
         return None
-
-
-def _digest(*parts: bytes | memoryview) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def open_delivery(
