@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from krea_pipe.api.engine_requests import WEIGHTS_NAME, adapter_folder
+from krea_pipe.api.engine_requests import adapter_folder
 from krea_pipe.api.failures import CallFailed, Refused
-from krea_pipe.core.dialects import DIALECTS
+from krea_pipe.core.dialects import DIALECTS, WEIGHTS_NAME
 from krea_pipe.core.engine import Dialect, EngineSpec
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.json_data import Json, list_in

@@ -6,14 +6,13 @@ Both servers ignore fields that they do not know and have defaults that differ, 
 import hashlib
 from collections.abc import Mapping
 
+from krea_pipe.core.dialects import WEIGHTS_NAME
 from krea_pipe.core.engine import Dialect, Drawing, EngineIdentity, Lora
 from krea_pipe.core.json_data import Json
 
 _COMPRESSION: Mapping[Dialect, int] = {"vllm-omni": 88, "sglang": 11}
 """zlib's level 1, small and fast, in both: vLLM-Omni computes 9 - n // 11, SGLang n * 9 / 100."""
 _SCALE_DIGITS = 3
-WEIGHTS_NAME = "adapter_model.safetensors"
-"""The weights of a LoRA in the form of peft; beside them is `adapter_config.json`."""
 
 
 def image_request(dialect: Dialect, identity: EngineIdentity, drawing: Drawing) -> dict[str, Json]:

@@ -9,6 +9,9 @@ from typing import cast
 
 from krea_pipe.core.engine import Dialect, Weights
 
+WEIGHTS_NAME = "adapter_model.safetensors"
+"""The name that the weights of a LoRA have in the folder that vLLM-Omni reads."""
+
 
 @dataclass(frozen=True, slots=True)
 class DialectFacts:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from krea_pipe.core.contract import MAX_MOODBOARDS, MAX_STYLE_REFERENCES
+from krea_pipe.core.dialects import engine_facts
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import (
     LIST_FIELDS,
@@ -143,7 +144,13 @@ class ReferenceResolver:
     def _check_loras(self, found: Items, value: Value) -> None:
         """Refuse trained styles that the engine has no file for."""
         engine = self.pipeline.engine
-        missing = None if engine is None else next((one for one in found if one.id not in engine.loras), None)
+        if engine is None:
+            return
+        most = engine_facts(engine.identity.name).most_loras
+        if most is not None and len(found) > most:
+            message = f"{len(found)} styles in one request; {engine.identity.name} draws with at most {most}"
+            raise CellProblem("too_many_loras", message, value.trail)
+        missing = next((one for one in found if one.id not in engine.loras), None)
         if missing is not None:
             name = next((name for name, board in self.pipeline.styles.items() if board.id == missing.id), missing.id)
             hint = f"add `engine: {{loras: {{{name}: loras/{name}.safetensors}}}}`, or `engine: {{ignore: [styles]}}`"

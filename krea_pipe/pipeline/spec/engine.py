@@ -7,12 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
-from krea_pipe.core.dialects import DIALECTS, engine_facts
+from krea_pipe.core.dialects import DIALECTS, WEIGHTS_NAME, engine_facts
 from krea_pipe.core.engine import Dialect, EngineIdentity, EngineKind, EngineSpec, Lora, Weights
 from krea_pipe.core.engine_address import address_problem
 from krea_pipe.core.fields import DEFAULTS, FieldRules
 from krea_pipe.core.json_data import Json, list_in, mapping_in
 from krea_pipe.core.lfs import LFS_HINT, pointer_in
+from krea_pipe.core.masking import has_password
 from krea_pipe.core.open_weights import LARGER_RESOLUTIONS, WEIGHTS, weights_of
 from krea_pipe.core.request import ByDigest, source_text
 from krea_pipe.core.weight_files import lora_problem
@@ -207,7 +208,8 @@ class _Reader:
         places = enumerate(said) if isinstance(said, list) else [(None, said)] if said is not None else []
         for index, url in places:
             trail: Trail = (*_HERE, "url") if index is None else (*_HERE, "url", index)
-            if (wrong := address_problem(str(url), has_key=has_key)) is not None:
+            wrong = None if has_password(str(url)) else address_problem(str(url), has_key=has_key)
+            if wrong is not None:
                 self.problems.add(wrong.code, wrong.message, trail, wrong.hint)
             yield str(url).rstrip("/")
 
@@ -222,6 +224,10 @@ class _Reader:
                 continue
             if (wrong := lora_problem(file)) is not None:
                 self.problems.add(wrong.code, wrong.message, trail, wrong.hint)
+            elif path is None and self.said.get("dialect") == "vllm-omni" and file.name != WEIGHTS_NAME:
+                message = f"vLLM-Omni reads a LoRA from a folder that has it as {WEIGHTS_NAME}, not from {text}"
+                hint = f"write {{file: {text}, path: /the/folder/on/the/server}}"
+                self.problems.add("engine_lora_path", message, trail, hint)
             yield Lora(name, file, _digest(file), str(file) if path is None else str(path))
 
 
