@@ -60,6 +60,7 @@ def test_a_pipeline_is_drawn_without_krea_and_without_a_cap_and_only_once(keyles
     again = keyless.run("run", "p.yaml", "--json")
     assert (again.code, len(engine.asked), krea.posts) == (0, 2, [])
     assert again.json["cells"]["reused"] == 2
+    assert "1 million US dollars, with attribution" in keyless.run("doctor", "--offline").text
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,10 @@ def read_engine(data: Mapping[str, Json], problems: Problems, root: Path) -> Eng
         return None
     before = len(problems.found)
     engine = _Reader(said, problems, root).engine()
-    return engine if len(problems.found) == before else None
+    if len(problems.found) > before:
+        problems.dropped.update(dict.fromkeys(mapping_in(said, "loras")))  # stages may use their names
+        return None
+    return engine
 
 
 def rules_of(engine: EngineSpec | None, prices: PriceList) -> FieldRules:
