@@ -81,9 +81,8 @@ class EngineJobs:
         count = least_tokens(prompt) if self.spec.kind != "diffusers" and prompt not in self._long else 0
         if count > MOST_PROMPT_TOKENS:
             self._long.add(prompt)
-            message = (
-                f"a prompt has at least {count} tokens, and the engine reads {MOST_PROMPT_TOKENS}: {cut(prompt, 60)}"
-            )
+            read = f"the engine reads {MOST_PROMPT_TOKENS}: {cut(prompt, 60)}"
+            message = f"a prompt has at least {count} tokens, and {read}"
             self.warnings.append(Problem("prompt_cut", message, hint="shorten it; what follows is not drawn"))
 
     async def job(self, job_id: str) -> Job:
