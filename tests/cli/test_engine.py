@@ -5,7 +5,7 @@ import signal
 from decimal import Decimal
 
 import pytest
-from command_line import Project
+from command_line import Project, shared
 from engine_server import engine_process, served_engine
 from krea_server import until
 
@@ -215,3 +215,17 @@ def lora(keyless):
         (keyless.path / name).write_bytes(len(header).to_bytes(8, "little") + header + data)
 
     return write
+
+
+def test_what_a_killed_run_has_claimed_in_a_shared_store_is_drawn_by_another_home(keyless, tmp_path, krea, store):
+    elsewhere = Keyless(tmp_path / "elsewhere", krea)
+    with engine_process("vllm-omni") as replica:
+        keyless.write("p.yaml", lamp(replica.url, ("oak", "[hold] last"), engine=", parallel: 2"))
+        started = keyless.start("run", "p.yaml", "--json", env=shared(store))
+        until(lambda: (keyless.path / "out/lamp/oak.png").is_file(), "the first image")
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+    with served_engine("vllm-omni", holds=False) as engine:
+        elsewhere.write("p.yaml", lamp(engine.url, ("oak", "[hold] last")))
+        done = elsewhere.run("run", "p.yaml", "--json", env=shared(store))
+        assert (done.code, [one["prompt"] for one in engine.asked][-1:]) == (0, ["a lamp on [hold] last"])
