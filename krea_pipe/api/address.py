@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import httpcore
@@ -78,6 +79,7 @@ class AllowedAddresses:
         return is_public(address) or (self.here and address.is_loopback) or (host.lower(), port) == self.api
 
 
+@lru_cache(maxsize=256)  # images come from few hosts
 def is_public(address: _IP) -> bool:
     """Whether an address is one of the public network's; one that carries an IPv4 address is judged by that."""
     inner = _embedded_ipv4(address)

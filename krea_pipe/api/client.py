@@ -28,13 +28,13 @@ from krea_pipe.api.wire import (
     ADDRESS_FIELDS,
     Job,
     JobPage,
+    PageReader,
     Style,
     StylePage,
     asset_url,
     body_of,
     read_http_date,
     read_job,
-    read_page,
     read_style,
     read_styles,
     route_of,
@@ -105,6 +105,7 @@ class Client:
     clock: ServerClock = field(default_factory=ServerClock)
     time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
     deprecations: Deprecations = field(default_factory=Deprecations)
+    pages: PageReader = field(default_factory=PageReader)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
@@ -176,7 +177,7 @@ class Client:
             CallFailed: They could not be read.
         """
         query = {"limit": str(limit)} | ({} if before is None else {"cursor": before})
-        page = read_page(await self._call("GET", "/jobs", params=query))
+        page = self.pages.page(await self._call("GET", "/jobs", params=query))
         if page is None:
             raise AnswerLost("the list of jobs could not be read")
         return page

@@ -68,9 +68,9 @@ class Connections:
         Raises:
             httpx.HTTPError, httpx.InvalidURL: No answer came.
         """
-        sent = httpx.Headers(self._headers)
-        sent.update(headers)
-        request = httpx.Request(method, url, headers=sent, extensions={"timeout": self._timeout}, **content)
+        request = httpx.Request(method, url, headers=self._headers, extensions={"timeout": self._timeout}, **content)
+        if headers:
+            request.headers.update(headers)
         client = self._idle.pop() if self._idle else self._another()
         try:
             response = await client._transport_for_url(url).handle_async_request(request)
