@@ -140,7 +140,7 @@ def _same_version(dialect: Dialect, told: str, declared: str) -> bool:
 def _refused(server: Server, error: Refused) -> Problem:
     if error.status in (401, 403):
         name = server.spec.key_name
-        hint = "name the variable with its key in engine.key" if name is None else f"correct {name}"
+        hint = "name the variable with its key in engine.key_env" if name is None else f"correct {name}"
         return Problem("engine_key", f"the engine at {server.url} refuses the key: {error}", hint=hint)
     if error.status >= 500:
         message = f"the engine at {server.url} is not ready: {error}"

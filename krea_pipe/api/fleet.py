@@ -1,7 +1,7 @@
 """Draws with several replicas of an engine: each image on the one that has the least to do.
 
 An image whose replica fails is drawn by another at once. A replica that has failed rests for a growing time and is
-checked before it is used again. No replica is started or stopped here: what runs them does that.
+checked before it is used again. krea-pipe starts and stops no replica.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from krea_pipe.api.openai_images import open_image_server
 from krea_pipe.core.engine import Drawing, EngineSpec
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.outcome import Failure
+from krea_pipe.core.prompt_length import MOST_PROMPT_TOKENS, least_tokens
 from krea_pipe.core.settings import Token
 
 _TRIES = 3
@@ -44,7 +45,7 @@ class _Replica:
 class Fleet:
     """The replicas of an engine as one `Backend`, by their names; each draws up to `parallel` images at once.
 
-    `warn` is told of each replica that is lost. `sleep` waits for a number of seconds.
+    `warn` receives a problem for each replica that is lost. `sleep` waits for a number of seconds.
     """
 
     backends: Mapping[str, Backend]
@@ -54,12 +55,13 @@ class Fleet:
     _replicas: list[_Replica] = field(init=False)
     _change: asyncio.Event = field(default_factory=asyncio.Event)
     _returns: set[asyncio.Task[None]] = field(default_factory=set)
+    _has_told_of_length: bool = False
 
     def __post_init__(self) -> None:
         self._replicas = [_Replica(name, backend) for name, backend in self.backends.items()]
 
     async def check(self) -> None:
-        """Check all replicas at once, and use those that are good; `warn` is told of the others.
+        """Check all replicas at once, and use those that are good; `warn` receives the problems of the others.
 
         Raises:
             KreaPipeError: none of them is good.
@@ -69,7 +71,7 @@ class Fleet:
             raise KreaPipeError(*dict.fromkeys(problem for problems in found for problem in problems))
         for replica, problems in zip(self._replicas, found, strict=True):
             if problems:
-                self._lose(replica, str(problems[0]))
+                self._lose(replica, problems[0].message)
 
     async def draw(self, drawing: Drawing) -> bytes:
         """Draw one image on the replica that has the least to do, and on another if that one fails.
@@ -83,6 +85,7 @@ class Fleet:
         Raises:
             DrawFailed: it was not drawn.
         """
+        self._tell_of_length(drawing.prompt)
         failed: list[_Replica] = []
         while True:
             replica = await self._taken(failed)
@@ -124,6 +127,14 @@ class Fleet:
                 names = ", ".join(one.name for one in self._replicas)
                 raise DrawFailed(Failure("engine_lost", f"no replica of the engine answers ({names})", "transient"))
             await self._change.wait()
+
+    def _tell_of_length(self, prompt: str) -> None:
+        """Warn of a prompt that is cut for certain, once; servers say nothing."""
+        least = least_tokens(prompt)
+        if least > MOST_PROMPT_TOKENS and not self._has_told_of_length:
+            self._has_told_of_length = True
+            message = f"a prompt has {least} tokens or more, and engines read {MOST_PROMPT_TOKENS}: {prompt[:60]}…"
+            self.warn(Problem("prompt_cut", message, hint="shorten it: the rest has no effect"))
 
     def _tell(self) -> None:
         """Wake all that wait for a place."""
@@ -169,7 +180,7 @@ async def open_image_servers(
     Args:
         spec: the engine.
         key: the key that is sent to each of them, if any.
-        warn: is told of each server that is lost.
+        warn: receives a problem for each server that is lost.
 
     Returns:
         The servers; one alone is tried again as well.

@@ -3,7 +3,7 @@
 SGLang has one call that sets them for every later image, `POST /v1/set_lora`, and none for one image. So images with
 the same LoRAs are drawn together, and others wait. What is set is read before it is changed, because the server may
 have been started with a LoRA, and after each image: a server that has started again, or another program, has none or
-others, and what was drawn in between is discarded.
+others, and an image drawn in between is discarded.
 """
 
 import asyncio

@@ -217,3 +217,19 @@ def test_images_that_are_given_up_leave_their_places(pair):
             one.is_released = True
 
     run(main)
+
+
+def test_a_prompt_that_is_cut_for_certain_is_told_once(pair):
+    warnings = []
+
+    async def main():
+        async with fleet_of(pair[0].url, warnings=warnings) as fleet:
+            await fleet.draw(image_of("lamp " * 507))
+            assert warnings == []
+            for number in range(3):
+                await fleet.draw(image_of(f"{number} " + "lamp " * 507))
+
+    run(main)
+    [warning] = warnings
+    assert warning.code == "prompt_cut"
+    assert "508 tokens or more" in warning.message
