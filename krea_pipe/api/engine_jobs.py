@@ -19,9 +19,7 @@ from krea_pipe.api.wire import Job, JobPage
 from krea_pipe.core.contract import requested_size
 from krea_pipe.core.engine import Drawing, EngineSpec
 from krea_pipe.core.errors import KreaPipeError, Problem
-from krea_pipe.core.excerpts import cut
 from krea_pipe.core.outcome import iso
-from krea_pipe.core.prompt_length import MOST_PROMPT_TOKENS, least_tokens
 from krea_pipe.core.request import Request, Source
 from krea_pipe.core.settings import Token
 from krea_pipe.pipeline.references import Image
@@ -53,7 +51,6 @@ class EngineJobs:
     _tasks: dict[str, _Task] = field(default_factory=dict)
     _times: list[datetime] = field(default_factory=list)
     _ids: list[str] = field(default_factory=list)
-    _long: set[str] = field(default_factory=set)
 
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:  # noqa: ARG002 (Krea's)
         """Begin to draw an image.
@@ -71,19 +68,9 @@ class EngineJobs:
         task = self._tasks[job_id] = _Task(Job(job_id, "queued", created_at=created))
         self._times.append(created)
         self._ids.append(job_id)
-        self._check_length(request.prompt)
         task.work = asyncio.create_task(self.backend.draw(drawing_of(self.spec, request)))
         task.work.add_done_callback(partial(self._end, task))
         return task.job
-
-    def _check_length(self, prompt: str) -> None:
-        """Warn of a prompt that a server will cut without a word; diffusers counts the tokens itself."""
-        count = least_tokens(prompt) if self.spec.kind != "diffusers" and prompt not in self._long else 0
-        if count > MOST_PROMPT_TOKENS:
-            self._long.add(prompt)
-            read = f"the engine reads {MOST_PROMPT_TOKENS}: {cut(prompt, 60)}"
-            message = f"a prompt has at least {count} tokens, and {read}"
-            self.warnings.append(Problem("prompt_cut", message, hint="shorten it; what follows is not drawn"))
 
     async def job(self, job_id: str) -> Job:
         """Read one job.
@@ -169,13 +156,12 @@ class EngineJobs:
 
 
 @asynccontextmanager
-async def open_engine(spec: EngineSpec, token: Token, tell: Callable[[str], None]) -> AsyncIterator[EngineJobs]:
+async def open_engine(spec: EngineSpec, token: Token) -> AsyncIterator[EngineJobs]:
     """An engine that is there, stopped at the end of the `with` block.
 
     Args:
         spec: The engine as the pipeline file describes it.
         token: The key that is sent to it; an empty one is not sent.
-        tell: Receives what a user has to know at once.
 
     Yields:
         The engine with the interface of Krea's API.
@@ -184,12 +170,7 @@ async def open_engine(spec: EngineSpec, token: Token, tell: Callable[[str], None
         EngineUnavailable: It is not there, or is not the one that the file describes.
     """
     warnings = list[Problem]()
-
-    def warn(problem: Problem) -> None:
-        warnings.append(problem)
-        tell(str(problem))
-
-    async with _open_backend(spec, token, warn) as backend:
+    async with _open_backend(spec, token, warnings.append) as backend:
         try:
             await backend.check()
         except KreaPipeError as error:

@@ -393,7 +393,7 @@ def _opened_engine(order: Order) -> contextlib.AbstractAsyncContextManager[Engin
     """Krea's API, or the engine that draws in its place."""
     if order.target.engine is None:
         return open_client(order.target, order.token, order.transport)
-    return open_engine(order.target.engine, order.token, order.tell)
+    return open_engine(order.target.engine, order.token)
 
 
 @contextlib.asynccontextmanager

@@ -136,9 +136,9 @@ def test_an_image_that_fails_is_one_failed_cell_and_the_others_are_drawn(keyless
 
 
 def test_a_prompt_that_the_engine_cuts_is_a_warning(keyless, engine):
-    keyless.write("p.yaml", lamp(engine.url, ("oak " * 600,), "", "").replace("w:", "w:"))
+    keyless.write("p.yaml", lamp(engine.url, ("oak " * 600,)))
     done = keyless.run("run", "p.yaml")
-    assert (done.code, done.err.count("at least 603 tokens, and the engine reads 507")) == (0, 1)
+    assert (done.code, done.err.count("603 tokens or more, and engines read 507")) == (0, 1)
 
 
 def test_a_profile_draws_drafts_at_home_and_the_file_draws_finals_at_krea(project, krea, engine):

@@ -153,7 +153,8 @@ def test_a_stale_file_is_removed_and_reported(project, last):
 
 
 def test_a_stage_that_waits_is_reported_each_time(project):
-    chained = "stages:\n  a: {prompt: 'a {{ w }}', matrix: {w: [x, y]}}\n  b: {for_each: a, picks: {file: picks/a.yaml, min: 1}, promote: {}}\n"
+    first = "{prompt: 'a {{ w }}', matrix: {w: [x, y]}}"
+    chained = f"stages:\n  a: {first}\n  b: {{for_each: a, picks: {{file: picks/a.yaml, min: 1}}, promote: {{}}}}\n"
     project.write("lamp.yaml", f"version: 1\nname: lamp\nbudget: {{usd: 9}}\n{chained}")
     assert len({run(project, code=6) for _ in range(3)}) == 3
 
