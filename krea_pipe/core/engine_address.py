@@ -18,7 +18,7 @@ def address_problem(url: str, *, has_key: bool) -> Problem | None:
         has_key: whether a key is sent there.
 
     Returns:
-        A problem without a place; None without one.
+        A problem without a place; None if the address can be used.
     """
     try:
         parts = urlsplit(url)

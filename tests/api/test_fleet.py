@@ -97,6 +97,25 @@ def test_what_a_killed_replica_was_drawing_is_drawn_by_another_at_once():
     assert doomed.url in warning.message
 
 
+def test_a_replica_that_fails_at_several_images_at_once_is_lost_once():
+    with engine_process("vllm-omni") as doomed, served_engine("vllm-omni") as good:
+        warnings, pauses = [], Pauses(are_short=False)
+        good.holds = False
+
+        async def main():
+            async with fleet_of(doomed.url, good.url, parallel=3, pauses=pauses, warnings=warnings) as fleet:
+                tasks = [asyncio.create_task(fleet.draw(image_of(f"{number} [hold]"))) for number in range(6)]
+                for _ in range(3):
+                    await asyncio.to_thread(doomed.next_drawing)
+                await asyncio.to_thread(doomed.kill)
+                await asyncio.gather(*tasks)
+
+        run(main)
+    assert len(good.asked) == 6
+    assert pauses.seconds == [1.0]
+    assert len(warnings) == 1
+
+
 def test_a_replica_that_started_again_is_used_again():
     with engine_process("vllm-omni") as first, served_engine("vllm-omni") as good:
         pauses, port = Pauses(are_short=False), int(first.url.rpartition(":")[2].partition("/")[0])

@@ -334,6 +334,26 @@ def test_images_with_other_loras_wait_for_each_other_at_sglang_and_equal_ones_do
     assert sglang.most_drawing == 3
 
 
+def test_sglang_changes_no_lora_while_an_image_is_drawn(sglang):
+    sglang.files = {"/models/house": "warm"}
+    sglang.fault("hold", text="held")
+
+    async def act(server):
+        held = asyncio.create_task(server.draw(image_of("held")))
+        while not sglang.drawing:
+            await asyncio.sleep(0.01)
+        others = [asyncio.create_task(server.draw(image_of("other", loras=[(lora(), 1.0)]))) for _ in range(2)]
+        for _ in range(20):
+            await server.call("GET", "/models")  # what could be sent by now has been answered
+        assert sglang.lora_calls == []
+        sglang.is_released = True
+        await asyncio.gather(held, *others)
+        assert sglang.lora_calls == ["set"]
+        assert len(sglang.asked) == 3
+
+    with_server(sglang, act, parallel=3)
+
+
 # --- what is checked before anything is drawn
 
 
