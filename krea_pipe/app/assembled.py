@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.pictures import measure, shrink
 from krea_pipe.app.planned_run import PlannedRun, RunOptions, out_folder, planned, status_of
 from krea_pipe.app.reading import load_pipeline
@@ -32,11 +32,12 @@ from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.checks.checking import CheckOptions, check_images
 from krea_pipe.report.checks.commands import CommandRunner, Measured
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import ASSEMBLED, write_report
+from krea_pipe.report.folder import ASSEMBLED
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import DeliveredFile, Report, Row, seen_from
 from krea_pipe.report.progress import RunProgress, open_progress
 from krea_pipe.report.recipe_delivery import not_made
+from krea_pipe.report.rendered_forms import write_report
 from krea_pipe.report.run_list import ListedRun
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.blobs import Stamp, stamp_of

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Listen, Prepared, RunWork
+from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.app.flow import RunOptions, new_run_id, prepare_run
-from krea_pipe.app.run_pipeline import BegunRun, FinishedRun, begin_run, end_run
+from krea_pipe.app.run_pipeline import BegunRun, begin_run, end_run
 from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import KreaPipeError, Problem, RefusedByKrea, UsageError, whole_file
 from krea_pipe.core.exit_codes import worst

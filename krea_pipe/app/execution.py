@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
 from krea_pipe.core.fields import NONE_ALLOWED, Allowed
-from krea_pipe.core.git import person_of
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace, with_engine
@@ -232,6 +231,7 @@ class Execution:
             KeyboardInterrupt: interrupted twice; the journal is safe.
         """
         # Network code, which a plan without work spares.
+        from krea_pipe.core.git import person_of  # noqa: PLC0415
         from krea_pipe.executor.executor import ExecutionOptions, Order, execute  # noqa: PLC0415
 
         options = self.options

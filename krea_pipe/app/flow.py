@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
+from krea_pipe.app.finished_run import FinishedRun as FinishedRun
 from krea_pipe.app.planned_run import ALL as ALL
 from krea_pipe.app.planned_run import PlannedRun as PlannedRun
 from krea_pipe.app.planned_run import RunOptions as RunOptions
@@ -22,8 +23,6 @@ from krea_pipe.app.reading import load_pipeline as load_pipeline
 from krea_pipe.app.reading import stage_cells as stage_cells
 from krea_pipe.app.reading import stage_graph as stage_graph
 from krea_pipe.app.reading import texts as texts
-from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
-from krea_pipe.app.run_pipeline import finish_run
 from krea_pipe.app.unchanged import note_state, unchanged_run
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.json_data import Json
@@ -46,6 +45,7 @@ from krea_pipe.planning.budget import (
     shards_of,
     share_of,
 )
+from krea_pipe.planning.keyed_cells import KeyedCell as KeyedCell
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import (
@@ -56,7 +56,6 @@ from krea_pipe.planning.plan import (
 )
 from krea_pipe.planning.plan_file import check_planned, limits_for
 from krea_pipe.report.checks.commands import check_commands
-from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.home import make_home
@@ -119,6 +118,8 @@ def run_pipeline(
         prepared = prepare_run(loaded, home, execution, out=out, options=options)
         if options.names_last_report and (last := unchanged_run(prepared, home)) is not None:
             return last
+        from krea_pipe.app.run_pipeline import finish_run  # noqa: PLC0415 (the report, which others do without)
+
         finished = finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
         note_state(prepared, finished)
         return finished

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from krea_pipe.app import flow
+from krea_pipe.app.lock_place import changes_cells
 from krea_pipe.app.pictures import sign
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import Problem, UsageError
@@ -26,33 +27,6 @@ class Reviewed:
     lock: Path
     reviews: tuple[Review, ...]
     out: Path | None = None
-
-
-def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: bool) -> Path | None:
-    """The lock file that a run keeps, or with `frozen` reads.
-
-    Args:
-        file: the pipeline.
-        lock: the lock file that is named, if one is.
-        overrides: settings that override the pipeline.
-        frozen: whether the run only reads it.
-
-    Returns:
-        The lock file; None where the cells are not those of the file.
-    """
-    return lock if lock or (changes_cells(overrides) and not frozen) else lock_path(file)
-
-
-def changes_cells(overrides: Overrides) -> bool:
-    """Whether options override a file, in which case its cells can differ from those of its lock file.
-
-    Args:
-        overrides: the settings of the command line.
-
-    Returns:
-        False when the cells are those of the file alone.
-    """
-    return bool(overrides.profiles or overrides.sets or overrides.var_files)
 
 
 def review_drawn(

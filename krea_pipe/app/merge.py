@@ -26,7 +26,7 @@ from krea_pipe.planning.merged_lock import merged_lock
 from krea_pipe.planning.out_folder import InTheWay, in_the_way
 from krea_pipe.planning.shard_record import SHARD_FILE, read_shard_record
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import RECORD, find_run, note_run, read_report, runs_folder, space_of, write_report
+from krea_pipe.report.folder import RECORD, find_run, note_run, read_report, runs_folder, space_of
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.merging import (
     MergedRow,
@@ -40,6 +40,7 @@ from krea_pipe.report.merging import (
     missing_cells,
 )
 from krea_pipe.report.model import DeliveredFile, Report, Row, seen_from
+from krea_pipe.report.rendered_forms import write_report
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import MOST_BLOB_BYTES

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from krea_pipe.app import flow
 from krea_pipe.app.execution import Execution, Listeners, SendOptions, open_execution
-from krea_pipe.app.lock_files import changes_cells
+from krea_pipe.app.lock_place import changes_cells
 from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError as KreaPipeError
 from krea_pipe.core.errors import NothingSelected, Problem, UsageError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from krea_pipe._version import __version__
 from krea_pipe.app import flow
-from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.excerpts import shown

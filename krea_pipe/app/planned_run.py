@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target
@@ -18,6 +17,7 @@ from krea_pipe.planning.budget import (
     Limits,
 )
 from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offers, find_offers
+from krea_pipe.planning.keyed_cells import FetchKind, KeyedCell
 from krea_pipe.planning.lock_check import moved_lock
 from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
 from krea_pipe.planning.out_folder import Changed
@@ -38,8 +38,6 @@ from krea_pipe.planning.plan import (
 from krea_pipe.planning.plan_file import PlanFile, planned_cells
 from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.planning.stale_files import Produced
-from krea_pipe.report.compare.comparison import FetchKind
-from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.store.home import OtherHomes
 from krea_pipe.store.known import Known, failed_checks, look_up
 from krea_pipe.store.remote.remote import Remote

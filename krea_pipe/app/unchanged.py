@@ -11,10 +11,10 @@ from pathlib import Path
 
 from krea_pipe._version import __version__
 from krea_pipe.app.execution import Prepared
-from krea_pipe.app.run_pipeline import FinishedRun, initial_outcome
+from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.exit_codes import ExitCode
-from krea_pipe.core.outcome import Ending
+from krea_pipe.core.outcome import Ending, Outcome
 from krea_pipe.core.request import source_text
 from krea_pipe.executor.prune import Pruned
 from krea_pipe.matrix.picking import picks_file
@@ -22,7 +22,7 @@ from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.plan import Reuse, Step
 from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.stale_files import find_stale_files
-from krea_pipe.report.folder import FORMS, RECORD, last_run, read_head
+from krea_pipe.report.folder import FORM_NAMES, RECORD, last_run, read_head
 from krea_pipe.report.recipe_delivery import RecipeDelivery, not_made
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.plain import is_plain, read_plain
@@ -128,7 +128,7 @@ def _step(step: Step) -> str:
 
 def _is_noted(folder: Path, state: str) -> bool:
     """Whether the report of a run is complete, and was made of the same."""
-    if not all(is_plain(folder / name) for name in (RECORD, *FORMS)) or not (folder / "thumbnails").is_dir():
+    if not all(is_plain(folder / name) for name in (RECORD, *FORM_NAMES)) or not (folder / "thumbnails").is_dir():
         return False
     with suppress(OSError, KreaPipeError):
         return read_plain(folder / STATE).decode("ascii", "replace").strip() == state
@@ -138,10 +138,9 @@ def _is_noted(folder: Path, state: str) -> bool:
 def _lock(prepared: Prepared) -> LockUpdate | None:
     if prepared.locking is None:
         return None
-    steps = prepared.plan.steps
-    return update_lock(
-        prepared.locking, prepared.plan, {one.key: initial_outcome(one, is_counted=True) for one in steps}
-    )
+    results = {step.key: step.action.result for step in prepared.plan.steps if isinstance(step.action, Reuse)}
+    outcomes = {key: Outcome("reused", result=result) for key, result in results.items()}
+    return update_lock(prepared.locking, prepared.plan, outcomes)
 
 
 def _recipes(prepared: Prepared) -> RecipeDelivery | None:

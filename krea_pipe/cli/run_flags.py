@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from krea_pipe.app.execution import SendOptions, Uncertain
-from krea_pipe.app.lock_files import changes_cells
+from krea_pipe.app.lock_place import changes_cells
 from krea_pipe.cli.options import CellFlags, LogFlags, combined, overrides
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
@@ -150,3 +150,8 @@ def send_options(flags: RunFlags) -> SendOptions:
         webhook_listen=flags["webhook_listen"],
         budget_name=flags["budget_name"] or "",
     )
+
+
+def uses_cluster(flags: RunFlags) -> bool:
+    """Whether shards are to be started on other machines."""
+    return any(flags[name] is not None for name in ("cluster", "shards", "ray_address"))

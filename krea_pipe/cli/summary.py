@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.run_pipeline import FinishedRun
+from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.messages import Level, StderrLog, as_one
 from krea_pipe.core.money import exact
@@ -17,8 +17,8 @@ from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote
 from krea_pipe.planning.out_folder import IN_THE_WAY
-from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
+from krea_pipe.report.prompt_place import prompt_place
 from krea_pipe.report.words import adopted_cells, checks_of, explanation, notices, summary_sentence
 
 _MAX_ROWS = 10

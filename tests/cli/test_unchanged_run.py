@@ -12,6 +12,14 @@ prompt: a {{ word }}
 matrix: {word: [oak, slate]}
 """
 RECIPE = "deliver: [{format: webp, longest: 64}]\n"
+CHAINED = """\
+version: 1
+name: lamp
+budget: {usd: 9}
+stages:
+  a: {prompt: "a {{ w }}", matrix: {w: [x, y]}}
+  b: {for_each: a, picks: {file: picks/a.yaml, min: 1}, promote: {}}
+"""
 CHECK = "checks: {wide: {measure: width, min: 1}}\n"
 
 
@@ -153,9 +161,7 @@ def test_a_stale_file_is_removed_and_reported(project, last):
 
 
 def test_a_stage_that_waits_is_reported_each_time(project):
-    first = "{prompt: 'a {{ w }}', matrix: {w: [x, y]}}"
-    chained = f"stages:\n  a: {first}\n  b: {{for_each: a, picks: {{file: picks/a.yaml, min: 1}}, promote: {{}}}}\n"
-    project.write("lamp.yaml", f"version: 1\nname: lamp\nbudget: {{usd: 9}}\n{chained}")
+    project.write("lamp.yaml", CHAINED)
     assert len({run(project, code=6) for _ in range(3)}) == 3
 
 

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from krea_pipe.app import flow
-from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.messages import place_json, print_json, styled_words
 from krea_pipe.cli.options import (

@@ -8,7 +8,8 @@ import click
 from krea_pipe.app import flow
 from krea_pipe.app.merge import Merged, merge_runs
 from krea_pipe.app.run_argument import find_pipeline
-from krea_pipe.app.shared_runs import NAME_VARIABLES, merge_shared, read_run_name
+from krea_pipe.app.run_name import NAME_VARIABLES, read_run_name
+from krea_pipe.app.shared_runs import merge_shared
 from krea_pipe.app.shared_store import shared_store
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.completing import complete_run

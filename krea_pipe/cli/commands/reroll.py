@@ -15,7 +15,6 @@ from krea_pipe.app.execution import SendOptions, open_execution
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.reroll import Reroll, RerollRequest, Taken, prepare_reroll, take_seed
 from krea_pipe.app.workspace import target_of
-from krea_pipe.cli.commands.run import listening, say_run, warner
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import (
     LogFlags,
@@ -33,6 +32,7 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.plan_json import plan_json
 from krea_pipe.cli.plan_text import print_forecast
 from krea_pipe.cli.run_notifications import RunNotifications
+from krea_pipe.cli.run_output import listening, say_run, warner
 from krea_pipe.cli.tables import counted
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.fields import MAX_SEED
