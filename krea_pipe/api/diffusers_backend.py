@@ -42,13 +42,19 @@ class DiffusersBackend:
     Args:
         spec: the engine, of kind `diffusers`.
         warn: is told, in the event loop of the call, what an image does not have of its drawing.
+        loaded: a model that is loaded already.
     """
 
-    def __init__(self, spec: EngineSpec, warn: Callable[[Problem], None] = _warn_nobody) -> None:
+    def __init__(
+        self,
+        spec: EngineSpec,
+        warn: Callable[[Problem], None] = _warn_nobody,
+        loaded: "LoadedPipeline | None" = None,
+    ) -> None:
         self._spec, self._warn = spec, warn
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="krea-pipe-diffusers")
         self._folder: Path | None = None
-        self._loaded: LoadedPipeline | Failure | None = None
+        self._loaded: LoadedPipeline | Failure | None = loaded
 
     async def check(self) -> None:
         """See that diffusers, the device and the model are there, without loading the model.
@@ -177,9 +183,9 @@ def _check_engine(spec: EngineSpec) -> Path:
 
 
 def _load_pipeline(spec: EngineSpec, folder: Path) -> "LoadedPipeline":
-    from krea_pipe.api.diffusers_pipeline import LoadedPipeline  # noqa: PLC0415 (the same)
+    from krea_pipe.api.diffusers_pipeline import load_model  # noqa: PLC0415 (the same)
 
-    return LoadedPipeline(spec, folder)
+    return load_model(spec, folder)
 
 
 def _encode(image: "Image") -> bytes:

@@ -91,23 +91,47 @@ def _folder_of(folder: Path | None, identity: EngineIdentity) -> Path:
         raise StateError(Problem("no_model", message, hint=hint)) from error
 
 
+def load_model(spec: EngineSpec, folder: Path) -> "LoadedPipeline":
+    """Load a model.
+
+    Args:
+        spec: the engine.
+        folder: the folder of the model, as `check_engine` has found it.
+
+    Returns:
+        The model on its device.
+
+    Raises:
+        DrawFailed: the model cannot be loaded.
+    """
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    with _translated("load the model", is_replica=True):
+        pipeline = diffusers.Krea2Pipeline.from_pretrained(
+            folder,
+            dtype=_DTYPES[spec.identity.dtype],  # `.to(dtype)` would also convert the norms, and draw other pictures
+            use_safetensors=True,
+            local_files_only=True,
+        )
+        return LoadedPipeline(pipeline.to(spec.device), spec.identity.noise)
+
+
 class LoadedPipeline:
     """A pipeline on its device, and the LoRAs that it has loaded."""
 
-    def __init__(self, spec: EngineSpec, folder: Path) -> None:
-        """Load a model.
+    def __init__(self, pipeline: Any, noise: str) -> None:  # noqa: ANN401 (an optional library)
+        """Take over a pipeline.
 
         Args:
-            spec: the engine.
-            folder: the folder of the model, as `check_engine` has found it.
-
-        Raises:
-            DrawFailed: the model cannot be loaded.
+            pipeline: a `Krea2Pipeline` on its device, without LoRAs.
+            noise: the device on which noise is generated.
         """
-        self._noise = spec.identity.noise
-        with _translated("load the model", is_replica=True):
-            self._pipeline = _load(folder, spec)
-        weights = self._pipeline.transformer.state_dict()
+        self._pipeline, self._noise = pipeline, noise
+        pipeline.set_progress_bar_config(disable=True)
+        diffusers.utils.logging.set_verbosity_error()
+        # Otherwise a variable of the environment selects it, and with it the pixels.
+        pipeline.transformer.set_attention_backend("native")
+        weights = pipeline.transformer.state_dict()
         self._shapes: Shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
         self._styles: set[str] = set()
 
@@ -216,23 +240,6 @@ def encode_png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=_FAST)
     return buffer.getvalue()
-
-
-def _load(folder: Path, spec: EngineSpec) -> Any:  # noqa: ANN401 (an optional library)
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
-    pipeline = diffusers.Krea2Pipeline.from_pretrained(
-        folder,
-        dtype=_DTYPES[spec.identity.dtype],  # `.to(dtype)` would also convert the norms, and draw other pictures
-        use_safetensors=True,
-        local_files_only=True,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.to(spec.device)
-    # Otherwise a variable of the environment selects it, and with it the pixels.
-    diffusers.utils.logging.set_verbosity_error()
-    pipeline.transformer.set_attention_backend("native")
-    return pipeline
 
 
 @contextmanager

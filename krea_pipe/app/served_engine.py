@@ -30,6 +30,9 @@ def engine_in(file: Path, overrides: Overrides) -> EngineSpec:
         file: the file.
         overrides: what the command line says over it.
 
+    Returns:
+        The engine, of kind `diffusers`.
+
     Raises:
         InvalidInput: the file has problems. UsageError: it has no engine of this process.
     """
