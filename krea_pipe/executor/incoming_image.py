@@ -9,7 +9,7 @@ from krea_pipe.executor.session import Session
 from krea_pipe.store.blobs import NewBlob
 
 _T = TypeVar("_T")
-_WRITTEN_AT_ONCE = 512 * 1024
+_WRITTEN_AT_ONCE = 256 * 1024
 """Bytes of each image that wait to be written: to hand fewer to a thread costs more than to write them."""
 
 
