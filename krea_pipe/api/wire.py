@@ -30,7 +30,7 @@ _HAS_FAILED = re.compile(
 )
 _MAX_ID = 200
 _MAX_CURSOR = 1024
-_MOST_REMEMBERED = 3000
+_MOST_REMEMBERED = 2000
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs", "data")
