@@ -1,6 +1,6 @@
 """The engine `diffusers`: draws with Krea 2 in this process, on one device.
 
-All work of torch is done by one thread, one image after the other, so that the event loop goes on. Pictures are
+All work of torch is done by one thread, one image after the other, so that the event loop is free. Pictures are
 compressed by other threads while the next one is drawn.
 """
 
@@ -163,7 +163,7 @@ def refusal_of(drawing: Drawing) -> Failure | None:
     elif drawing.steps < 1:
         reason = "an image needs at least one step"
     elif not 0 <= drawing.guidance < math.inf:
-        reason = "guidance must be 0, which is none, or more"
+        reason = "guidance must be 0, for none, or more"
     elif drawing.negative_prompt and not drawing.guidance:
         reason = "a negative prompt has no effect without guidance; set guidance above 0"
     elif not 0 <= drawing.seed <= _MAX_SEED:

@@ -106,6 +106,8 @@ def load_model(spec: EngineSpec, folder: Path) -> "LoadedPipeline":
     """
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
+    if spec.device == "cpu":
+        torch.set_num_threads(1)  # the number of threads changes single values of a picture
     with _translated("load the model", is_replica=True):
         pipeline = diffusers.Krea2Pipeline.from_pretrained(
             folder,

@@ -31,7 +31,7 @@ class DialectFacts:
     most_guidance: float | None = None
 
 
-DIFFUSERS = DialectFacts("0.42.1", frozenset({"raw", "turbo"}), ("cpu",), "none")
+DIFFUSERS = DialectFacts("0.42.1", frozenset({"raw", "turbo"}), ("cpu",), "to-512")
 """The library in this process, which has no server and no dialect."""
 DIALECTS: Mapping[Dialect, DialectFacts] = {
     "vllm-omni": DialectFacts("0.30", frozenset({"raw", "turbo"}), ("cuda", "cpu"), "to-512", 1, 200, 20.0),

@@ -21,8 +21,8 @@ class EngineIdentity:
     """What decides the pixels besides the request itself; it is part of the key of each request of this engine.
 
     `name` is the dialect of a server, or `diffusers`; `version` that of the engine. `guidance` is in Krea's own
-    convention, in which 0 is none. `noise` is the device on which the noise is generated, `padding` the rule by which
-    the engine pads prompts.
+    convention, in which 0 stands for none. `noise` is the device on which the noise is generated, `padding` the rule by
+    which the engine pads prompts.
     """
 
     name: str
@@ -88,7 +88,7 @@ class EngineSpec:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One image for an engine to draw: width and height in pixels, guidance in Krea's own convention (0 is none).
+    """One image for an engine to draw: width and height in pixels, guidance in Krea's own convention (0 for none).
 
     `loras` are the files of trained styles with their strengths.
     """

@@ -293,3 +293,29 @@ def answers(krea):
     with contextlib.suppress(httpx.TransportError):
         return ask(krea, "localhost").status_code == 200
     return False
+
+
+# --- an engine
+
+
+def test_a_file_without_an_engine_of_this_process_is_not_served(project):
+    project.pipeline(["a"])
+    done = project.run("serve", "--port", 0, "--engine", "p.yaml")
+    assert (done.code, done.out) == (2, "")
+    assert "p.yaml: error: the file has no `engine:`" in done.err
+    assert "name a file with an engine of `kind: diffusers`, which draws in this process" in done.err
+
+
+def test_the_engine_of_a_server_is_not_served(project):
+    engine = "{kind: openai-images, dialect: vllm-omni, url: http://127.0.0.1:9/v1, model: krea/Krea-2-Turbo}"
+    (project.path / "p.yaml").write_text(f"version: 1\nengine: {engine}\nprompt: a lamp\ndefaults: {{seed: 7}}\n")
+    done = project.run("serve", "--port", 0, "--engine", "p.yaml")
+    assert done.code == 2
+    assert "the engine of the file is of `kind: openai-images`" in done.err
+
+
+def test_an_image_and_an_engine_exclude_each_other(project):
+    project.pipeline(["a"])
+    done = project.run("serve", "--port", 0, "--engine", "p.yaml", "--image", "p.yaml")
+    assert done.code == 2
+    assert "--image and --engine exclude each other" in done.err

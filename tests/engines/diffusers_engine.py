@@ -8,7 +8,7 @@ from krea_pipe.core.engine import Drawing, EngineIdentity, EngineSpec, Lora
 
 def spec_of(folder, loras=None, **identity):
     whole = {"version": "0.42.1", "model": str(folder), "revision": "v1", "dtype": "float32", "steps": 2}
-    facts = {"guidance": 0.0, "negative_prompt": "", "noise": "cpu", "padding": "none"}
+    facts = {"guidance": 0.0, "negative_prompt": "", "noise": "cpu", "padding": "to-512"}
     return EngineSpec(
         kind="diffusers",
         identity=EngineIdentity("diffusers", **{**whole, **facts, **identity}),
