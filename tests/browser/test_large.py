@@ -102,6 +102,23 @@ def test_the_last_cell_is_one_key_away_and_what_lies_between_is_not_loaded(opene
     expect(cell_at(page, 0)).to_be_in_viewport(ratio=1)
 
 
+def test_pictures_that_pass_by_are_not_asked_for_and_those_that_stay_are_shown(opened):
+    page, asked = opened
+    expect(cell_at(page, 0).locator(".picture")).to_be_visible()
+    page.evaluate(SETTLED)
+    page.evaluate("""async () => {
+      for (let step = 0; step < 30; step += 1) {
+        scrollBy(0, innerHeight * 0.8);
+        await new Promise(requestAnimationFrame);
+      }
+    }""")
+    page.evaluate(SETTLED)
+    widths = page.locator(".cell .picture[data-painted]").evaluate_all("all => all.map(({ width }) => width)")
+    assert len(widths) > 20
+    assert all(widths)
+    assert len(pictures_in(asked)) < 2 * NEAR
+
+
 def test_what_is_scrolled_to_is_drawn_with_its_own_heads(opened):
     page, _ = opened
     follow(page, NESTED)

@@ -144,8 +144,17 @@ function ratioOf(cell) {
   return ratio > 0.1 && ratio < 10 ? ratio : 1;
 }
 
+const keysOfValues = new Map();
+
 /** A value of an axis as a text that tells 1, true and "1" apart; "" where a cell does not have the axis. */
-const keyOf = (value) => (value === undefined ? "" : JSON.stringify(value));
+function keyOf(value) {
+  if (value === undefined) return "";
+  const known = keysOfValues.get(value);
+  if (known !== undefined) return known;
+  const key = JSON.stringify(value);
+  if (typeof value !== "object") keysOfValues.set(value, key);
+  return key;
+}
 
 /** The values of an axis that cells use: in the order of the file, then what the file does not list. */
 function valuesInUse(axis, members) {
@@ -177,6 +186,9 @@ function whyOf(cell) {
   if (cell.status !== "pending") return cell.reason;
   return page.live ? "not done yet" : "not done yet; the next run continues with it";
 }
+
+/** A whole number with its thousands apart; `toLocaleString` takes 15 ms when it is called first. */
+const withCommas = (count) => String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 
 function dollars(text) {
   const [whole, part = ""] = text.split(".");

@@ -120,8 +120,8 @@ const inOrder = () => shownWay ?? shownCells();
 function showPosition(cell) {
   const order = inOrder();
   const place = order.indexOf(cell.index);
-  const count = order.length.toLocaleString("en");
-  document.getElementById("position").textContent = place < 0 ? "filtered out" : `${(place + 1).toLocaleString("en")} of ${count}`;
+  const count = withCommas(order.length);
+  document.getElementById("position").textContent = place < 0 ? "filtered out" : `${withCommas(place + 1)} of ${count}`;
   document.getElementById("previous").disabled = besides(cell, -1) === undefined;
   document.getElementById("next").disabled = besides(cell, 1) === undefined;
 }

@@ -32,7 +32,7 @@ function paceText() {
   if (ends.length < LEAST_PACE || !(minutes > 0)) return "";
   const rate = ends.length / minutes;
   const left = Math.ceil(cells.filter(({ status }) => status === "pending").length / rate);
-  const pace = `${rate < 10 ? rate.toFixed(1) : Math.round(rate).toLocaleString("en")} a minute`;
+  const pace = `${rate < 10 ? rate.toFixed(1) : withCommas(Math.round(rate))} a minute`;
   return left ? `${pace}, about ${left < 60 ? `${left} min` : `${Math.floor(left / 60)} h ${left % 60} min`} left` : pace;
 }
 

@@ -86,12 +86,12 @@ function cellLinks(indexes) {
   add(indexes.slice(0, MOST_FED));
   const rest = indexes.slice(MOST_FED);
   if (!rest.length) return list;
-  const more = make("button", { type: "button", className: "quiet", textContent: `and ${rest.length.toLocaleString("en")} more` });
+  const more = make("button", { type: "button", className: "quiet", textContent: `and ${withCommas(rest.length)} more` });
   more.addEventListener("click", () => {
     const first = rest.shift();
     add([first, ...rest.splice(0, 10 * MOST_FED)]);
     list.querySelector(`[data-cell="${CSS.escape(cells[first].id)}"]`).focus();
-    if (rest.length) more.textContent = `and ${rest.length.toLocaleString("en")} more`;
+    if (rest.length) more.textContent = `and ${withCommas(rest.length)} more`;
     else more.parentElement.remove();
     if (rest.length) list.append(more.parentElement);
   });
@@ -108,7 +108,7 @@ function fedBy(indexes) {
   return details;
 }
 
-const countOf = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+const countOf = (count, word) => `${withCommas(count)} ${word}${count === 1 ? "" : "s"}`;
 
 /** One input of requests as people know it: {name, picture, digest, cell}. */
 function knownAs({ kind, id }) {

@@ -102,7 +102,7 @@ function drawSelection() {
     if (selectionBar.contains(document.activeElement)) document.querySelector(ANY_CELL)?.focus();
     return;
   }
-  selectionBar.querySelector(".selected-count").textContent = `${selection.size.toLocaleString("en")} selected`;
+  selectionBar.querySelector(".selected-count").textContent = `${withCommas(selection.size)} selected`;
   selectionBar.querySelector('[data-act="compare"]').disabled = selection.size < 2 || selection.size > MOST_COMPARED;
   selectionBar.querySelector('[data-act="contest"]').disabled = selection.size < 2;
 }
