@@ -12,7 +12,7 @@ import remote_servers
 from command_line import Project
 from hypothesis import settings
 from krea_server import served
-from plain_pictures import look_once
+from plain_pictures import draw_once, look_once
 
 # The same examples each time, and none kept: a test that fails does so everywhere.
 settings.register_profile("krea-pipe", deadline=None, derandomize=True, database=None)
@@ -22,6 +22,7 @@ settings.load_profile("krea-pipe")
 ssl.create_default_context = cache(ssl.create_default_context)
 
 look_once()
+draw_once()
 
 # Where PYTHONDONTWRITEBYTECODE is set, each worker would compile all tests again, for longer than it collects them.
 sys.dont_write_bytecode = False

@@ -5,16 +5,21 @@ this size takes longer than all the rest of its way, so each shade is looked at 
 """
 
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 
 from PIL import Image
 
 from krea_pipe.core import images
 from krea_pipe.core.contract import SIZES
+from krea_pipe.local import jobs
 
 IHDR_END = 33
 MARK = b"tEXtComment\0plain "
+IMAGES = 256
+"""Images that are remembered."""
+DRAWN: set[bytes] = set()
+"""The proofs that this process has drawn."""
 WARM = 8
 """Shades that a parent of forks has looked at."""
 
@@ -34,19 +39,30 @@ def plain_picture(number, name, size) -> bytes:
 
 
 def look_once(warm=0):
-    """Have each shade looked at once in this process; `warm` of them now."""
+    """Have each proof, and each shade of a plain picture, looked at once in this process; `warm` shades now."""
     examine = images.examine
-    known = {}
+    remembered = lru_cache(maxsize=IMAGES)(examine)
 
-    def examine_plain(data, side=images.THUMBNAIL_SIDE):
+    def examine_once(data, side=images.THUMBNAIL_SIDE):
+        if data in DRAWN:
+            return remembered(data, side)
         if data[IHDR_END + 4 : IHDR_END + 4 + len(MARK)] != MARK:
             return examine(data, side)
         end = IHDR_END + 12 + int.from_bytes(data[IHDR_END : IHDR_END + 4], "big")
-        picture = data[:IHDR_END] + data[end:]
-        if (picture, side) not in known:
-            known[picture, side] = examine(picture, side)
-        return known[picture, side]
+        return remembered(data[:IHDR_END] + data[end:], side)
 
-    images.examine = examine_plain
+    images.examine = examine_once
     for number in range(warm):
-        examine_plain(plain_picture(number, "", SIZES["1:1"]))
+        examine_once(plain_picture(number, "", SIZES["1:1"]))
+
+
+def draw_once():
+    """Have each proof drawn once in this process: many tests of a file begin with the same run."""
+    draw = lru_cache(maxsize=IMAGES)(jobs.draw_proof)
+
+    def draw_and_remember(spec):
+        data = draw(spec)
+        DRAWN.add(data)
+        return data
+
+    jobs.draw_proof = draw_and_remember
