@@ -10,7 +10,7 @@ from money import draw, kill
 from krea_pipe.app import run_pipeline
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.executor import deliver
-from krea_pipe.report import folder
+from krea_pipe.report import rendered_forms
 from krea_pipe.store.events import Done, Reported
 from krea_pipe.store.journal import Journal
 
@@ -127,7 +127,7 @@ def test_a_disk_that_fills_while_the_report_is_written_has_the_next_run_count(pr
     def write_atomically(path, *words, **options):
         raise FULL
 
-    monkeypatch.setattr(folder, "write_atomically", write_atomically)
+    monkeypatch.setattr(rendered_forms, "write_atomically", write_atomically)
     assert project.run("run", "p.yaml", "--json").code != 0
     monkeypatch.undo()
     assert spent(run(project)) == Decimal("0.06")
