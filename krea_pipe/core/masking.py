@@ -130,7 +130,7 @@ def is_absent(body: bytes, secret: str) -> bool:
     """Whether no text of a body of JSON holds a secret: it has nothing that could be decoded, and no form of it.
 
     Args:
-        body: the JSON as it came.
+        body: the JSON unchanged.
         secret: the secret.
 
     Returns:

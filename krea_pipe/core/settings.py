@@ -128,7 +128,7 @@ def with_engine(target: Target, engine: EngineSpec | None) -> Target:
         engine: the one that the pipeline file names, if any.
 
     Returns:
-        The engine, unless there is none or proofs are drawn.
+        The engine if there is one and no proofs are drawn, otherwise the API.
     """
     return target if engine is None or target.kind == "local" else engine_target(engine)
 

@@ -48,7 +48,7 @@ def note_run(home: Path, run_id: str) -> None:
 
 
 def last_run(home: Path) -> Path | None:
-    """The folder of the run that started last, which may not be there or not finished; None if no run is noted."""
+    """The folder of the run that started last, which might be missing or unfinished; None if no run is noted."""
     noted = _order(home).read()
     return runs_folder(home) / noted[-1] if noted else None
 
