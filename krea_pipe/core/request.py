@@ -42,6 +42,26 @@ Source: TypeAlias = ByDigest | ByUrl | ByKey
 """The identity of an image in a request."""
 
 _DIGEST, _KEY = "sha256:", "key:"
+KEYED_BEFORE, KEYED_AFTER = f'{{"key_version":{KEY_VERSION},"request":', "}"
+"""A key is the digest of canonical JSON between these."""
+MEMBERS: Mapping[str, str] = {
+    "aspect_ratio": "aspect_ratio",
+    "complexity": "complexity",
+    "creativity": "creativity",
+    "image": "image",
+    "references": "image_style_references",
+    "intensity": "intensity",
+    "moodboards": "moodboards",
+    "movement": "movement",
+    "prompt": "prompt",
+    "resolution": "resolution",
+    "seed": "seed",
+    "styles": "styles",
+    "take": "take",
+    "variant": "variant",
+}
+"""The fields of a `Request` in the order of its canonical JSON, each with Krea's name; the last one is never absent."""
+_WORD = json.encoder.encode_basestring
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -126,15 +146,13 @@ class Request:
         if self.seed is not None:
             data["seed"] = self.seed
         if self.references:
-            data["image_style_references"] = [
-                {"image": source_text(one.id), "strength": one.strength} for one in self.references
-            ]
+            data["image_style_references"] = [image_data(one) for one in self.references]
         if self.moodboards:
-            data["moodboards"] = [{"id": one.id, "strength": one.strength} for one in self.moodboards]
+            data["moodboards"] = [named_data(one) for one in self.moodboards]
         if self.styles:
-            data["styles"] = [{"id": one.id, "strength": one.strength} for one in self.styles]
+            data["styles"] = [named_data(one) for one in self.styles]
         if self.image is not None:
-            data["image"] = {"image": source_text(self.image.id), "strength": self.image.strength}
+            data["image"] = image_data(self.image)
         if self.take is not None:
             data["take"] = self.take
         return data
@@ -153,6 +171,32 @@ class Request:
         return tuple([source.key for source in self.images if isinstance(source, ByKey)])
 
 
+def image_data(image: Weighted[Source]) -> Json:
+    """An image of a request as JSON data."""
+    return {"image": source_text(image.id), "strength": image.strength}
+
+
+def named_data(one: Weighted[str]) -> Json:
+    """A moodboard or a style of a request as JSON data."""
+    return {"id": one.id, "strength": one.strength}
+
+
+def member_text(name: str, data: Json) -> str:
+    """A member of a request's canonical JSON: the joined members in the order of `MEMBERS`, in braces, are the whole.
+
+    Args:
+        name: the field of the `Request`.
+        data: its value as JSON data.
+
+    Returns:
+        The member with the comma behind it; nothing for a value that the request omits.
+    """
+    if data is None or data == []:
+        return ""
+    text = _WORD(data) if isinstance(data, str) else canonical_json(data)
+    return f'"{MEMBERS[name]}":{text}{"" if name == "variant" else ","}'
+
+
 def canonical_json(data: Json) -> str:
     """JSON text that is the same for the same data: sorted keys, no spaces, no NaN."""
     return _ENCODER.encode(data)
@@ -165,4 +209,4 @@ def key_of(request: Request) -> Key:
 
 def key_of_text(text: str) -> Key:
     """The identity of a request that is given as canonical JSON."""
-    return Key(hashlib.sha256(f'{{"key_version":{KEY_VERSION},"request":{text}}}'.encode()).hexdigest())
+    return Key(hashlib.sha256(f"{KEYED_BEFORE}{text}{KEYED_AFTER}".encode()).hexdigest())

@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 from krea_pipe.core.excerpts import shown
 from krea_pipe.matrix.cell import RecipeFile
+from krea_pipe.matrix.dependencies import OWN_ID
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
 from krea_pipe.pipeline.model import Recipe, Stage
 from krea_pipe.pipeline.source import Trail
@@ -16,9 +17,6 @@ from krea_pipe.pipeline.template import TemplateFiles, compile_template
 
 MAX_PATH_PART = 120
 MAX_PATH = 1024
-_CELL = "cell"
-"""In `out`, what the id of a cell says of its axes."""
-
 _OUT = "out"
 """In the `path` of a recipe, the path of the image."""
 ANY_SUFFIX = ""
@@ -79,10 +77,10 @@ def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -
     own = identity.partition("/")[2] or identity
     if stage.out is None:
         return identity if stage.trail else own
-    if str(stage.out.data).strip() == "{{ cell }}" and _CELL not in context:
+    if str(stage.out.data).strip() == "{{ cell }}" and OWN_ID not in context:
         return own  # the same as without `out`, below `stages:`
-    if _CELL in str(stage.out.data):
-        context = {_CELL: own, **context}
+    if OWN_ID in str(stage.out.data):
+        context = {OWN_ID: own, **context}
     return checked_path(renderer.text(stage.out, context), stage.out.trail)
 
 
@@ -103,7 +101,7 @@ def recipe_files_of(
     """
     if not stage.deliver:
         return ()
-    own = {_CELL: identity.partition("/")[2] or identity, _OUT: out, **context}
+    own = {OWN_ID: identity.partition("/")[2] or identity, _OUT: out, **context}
     return tuple(
         RecipeFile(
             one, f"{one.name}/{out}" if one.path is None else checked_path(renderer.text(one.path, own), one.path.trail)
@@ -235,6 +233,11 @@ def checked_path(text: str, trail: Trail) -> str:
 def without_image_suffix(path: str) -> str:
     """A path without the extension of an image, which the bytes of the image decide."""
     return _IMAGE_SUFFIX.sub("", path)
+
+
+def has_refused_character(text: str) -> bool:
+    """Whether a text contains a character that some file systems refuse in a name."""
+    return bool(_REFUSED_CHARACTERS.search(text))
 
 
 @lru_cache(maxsize=4096)

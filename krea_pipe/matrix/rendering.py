@@ -48,7 +48,7 @@ class Renderer:
 
     def text(self, value: Value, context: Context) -> str:
         """Render a value to text, runs of white space folded, composed (NFC)."""
-        return cast("str", self._rendered(str(value.data), value, context, _folded))
+        return cast("str", self._rendered(str(value.data), value, context, folded))
 
     def name(self, data: Json, value: Value, context: Context) -> str:
         """Render one name of a list."""
@@ -126,6 +126,7 @@ def _same(rendered: Json) -> Json:
     return rendered
 
 
-def _folded(rendered: Json) -> str:
+def folded(rendered: Json) -> str:
+    """A rendered value as text, runs of white space folded, composed (NFC)."""
     text = " ".join(as_text(rendered).split())
     return text if text.isascii() else unicodedata.normalize("NFC", text)
