@@ -9,8 +9,7 @@ from typing import TypeAlias
 from krea_pipe.core.errors import InvalidInput
 from krea_pipe.matrix.dependencies import SOURCE_AXIS, Combination
 from krea_pipe.matrix.rendering import CellProblem
-from krea_pipe.matrix.resolve import CellDraft, Resolver, SourceCell
-from krea_pipe.pipeline.cell_ids import Scalar
+from krea_pipe.matrix.resolve import CellDraft, Inherited, Resolver, SourceCell
 from krea_pipe.pipeline.source import Trail
 
 MOST_CELLS = 1_024
@@ -32,6 +31,15 @@ class CellBlock:
     sources: dict[int, SourceCell | None]
     drafts: dict[Combination, CellDraft] = field(default_factory=dict)
     """Those of some cells, which were needed before, perhaps to look at rules."""
+
+    @cached_property
+    def first(self) -> "CellBlock":
+        """The first of these cells alone."""
+        return self.of_some(self.combinations[:1])
+
+    def of_some(self, combinations: list[Combination]) -> "CellBlock":
+        """A block of some of these cells, in order."""
+        return CellBlock(self.resolver, combinations, self.sources, self.drafts)
 
     @property
     def may_have_problems(self) -> bool:
@@ -55,7 +63,7 @@ class CellBlock:
             self.drafts[cell] = self.resolver.draft(cell[1:], self.sources[cell[0]])
         return self.drafts[cell]
 
-    def inherited(self, cell: Combination) -> tuple[tuple[str, str, Scalar], ...]:
+    def inherited(self, cell: Combination) -> Inherited:
         """The name, the part of the id and the value of each axis of the cell that a cell is generated for."""
         source = self.sources[cell[SOURCE_AXIS]]
         return () if source is None else source.inherited

@@ -97,8 +97,8 @@ class Expansion:
             InvalidInput: too many cells, two cells on one path, or cells that cannot be made; the first of each kind
                 of problem, up to a hundred at once.
         """
-        for cell, key in self._all(AS_CELLS):
-            yield cell.at(self.count - 1), key
+        for position, (cell, key) in enumerate(self._all(AS_CELLS)):
+            yield cell.at(position), key
 
     def texts(self) -> Iterator[CellText]:
         """Every cell as text, which costs far less; errors as for `keyed`."""
@@ -137,61 +137,68 @@ class Expansion:
         raise AssertionError(f"{cell.id} is not a combination of its stage")
 
     def _all(self, form: CellForm[_T]) -> Iterator[_T]:
+        return itertools.chain.from_iterable(self._groups(form))
+
+    def _groups(self, form: CellForm[_T]) -> Iterator[Iterable[_T]]:
+        """All cells, many at a time."""
         self._check_count()
         reset_budgets()
         for stage in self.pipeline.stages:
-            yield from self._placed(stage, form)
+            yield from self._counted(stage, form)
         self.problems.check()
 
-    def _placed(self, stage: Stage, form: CellForm[_T]) -> Iterator[_T]:
+    def _counted(self, stage: Stage, form: CellForm[_T]) -> Iterator[Iterable[_T]]:
         """The cells of a stage, which are counted; those that other stages need are kept."""
         is_kept = stage.name in self.sources
-        fewest = min(self.max_cells, MAX_COPIED // max(1, len(self.pipeline.variables)))
-        for one in map(form.of_cell, self._kept_cells(stage.name)) if is_kept else self._cells_of(stage, form):
-            self.count += 1
-            yield one
-            if self.count > fewest:
-                self._check_variables(stage, self.count)
-                if self.count > self.max_cells:
-                    what = f"with the stage `{stage.name}`, the number of cells is"
-                    self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
+        for group in (
+            [list(map(form.of_cell, self._kept_cells(stage.name)))] if is_kept else self._cells_of(stage, form)
+        ):
+            most = min(self.max_cells, MAX_COPIED // max(1, len(self.pipeline.variables)))
+            room = max(0, most - self.count)
+            self.count += len(group)
+            yield group[: room + 1]
+            if len(group) > room:
+                self._check_variables(stage, most + 1)
+                what = f"with the stage `{stage.name}`, the number of cells is"
+                self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
 
     def _kept_cells(self, name: str) -> list[tuple[Cell, Key]]:
         if name not in self.kept:
             stage = next(one for one in self.pipeline.stages if one.name == name)
             self.kept[name] = []  # a circle was refused when the file was loaded
-            self.kept[name] = list(self._cells_of(stage, AS_CELLS))
+            self.kept[name] = list(itertools.chain.from_iterable(self._cells_of(stage, AS_CELLS)))
         return self.kept[name]
 
-    def _cells_of(self, stage: Stage, form: CellForm[_T]) -> Iterator[_T]:
+    def _cells_of(self, stage: Stage, form: CellForm[_T]) -> Iterator[Sequence[_T]]:
         used: set[Trail] = set()
         blocks = self._sampled(stage, self._blocks(stage, used))
         ids: set[str] | None = set() if _may_repeat(stage) else None
         count = 0
         for block in blocks:
             count += len(block.combinations)
-            yield from self._made(stage, block, ids, form)
+            yield list(self._made(stage, block, ids, form))
         if not self._is_short(stage):  # without cells no rule can match
             self.problems.check_rules(stage, used, is_empty=count == 0)
 
-    def _made(self, stage: Stage, block: CellBlock, ids: set[str] | None, form: CellForm[_T]) -> Iterator[_T]:
+    def _made(self, stage: Stage, block: CellBlock, ids: set[str] | None, form: CellForm[_T]) -> Iterable[_T]:
         """The cells of a block, made from parts; if one of them cannot be made, one by one, to say why."""
         parts = self._parts_of(block)
         found = None if parts is None else self._from_parts(stage, block, parts, form)
         if parts is None or found is None:
             cells = (self._cell(stage, block.draft(combination), ids) for combination in block.combinations)
-            yield from (form.of_cell((cell, key_of(cell.request))) for cell in cells if cell is not None)
-        elif ids is None and not self._needs_paths(stage, parts):
-            yield from found
-        else:
-            paths = zip(parts.ids(block), parts.outs(block), parts.files(block), strict=True)
-            for one, combination, (identity, out, files) in zip(found, block.combinations, paths, strict=True):
-                if self._is_new(stage, block, combination, ids) and self._takes(stage, identity, out, files):
-                    yield one
+            return (form.of_cell((cell, key_of(cell.request))) for cell in cells if cell is not None)
+        if ids is None and not self._needs_paths(stage, parts):
+            return found
+        paths = zip(parts.ids(block), parts.outs(block), parts.files(block), strict=True)
+        return (
+            one
+            for one, combination, (identity, out, files) in zip(found, block.combinations, paths, strict=True)
+            if self._is_new(stage, block, combination, ids) and self._takes(stage, identity, out, files)
+        )
 
     def _from_parts(
         self, stage: Stage, block: CellBlock, parts: MatrixParts, form: CellForm[_T]
-    ) -> Sequence[_T] | None:
+    ) -> Iterable[_T] | None:
         try:
             if stage.name in self.sources:
                 axes = [block.resolved(combination).axes for combination in block.combinations]

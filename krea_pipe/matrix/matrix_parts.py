@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Generic, NamedTuple, Protocol, TypeVar, cast
+from itertools import repeat
+from typing import Generic, TypeAlias, TypeVar, cast
 
 from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS
 from krea_pipe.core.json_data import Json
@@ -26,10 +27,10 @@ from krea_pipe.matrix.blocks import CellBlock
 from krea_pipe.matrix.cell import Cell, RecipeFile
 from krea_pipe.matrix.dependencies import OWN_ID, SOURCE_AXIS, Combination, Dependencies
 from krea_pipe.matrix.out_paths import checked_path, path_of, recipe_files_of
-from krea_pipe.matrix.parts import Joined, Part, constant
+from krea_pipe.matrix.parts import AxisPart, Column, Joined, Part, constant, each
 from krea_pipe.matrix.path_shapes import Segment, are_distinct, are_sound
-from krea_pipe.matrix.rendering import CellProblem, folded
-from krea_pipe.matrix.resolve import Resolver
+from krea_pipe.matrix.rendering import CellProblem, folded_texts
+from krea_pipe.matrix.resolve import Inherited, Resolver
 from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import Value
 from krea_pipe.pipeline.template import CostlyPieceError, Piece, TemplateProblem, checked_text, pieces_of
@@ -40,31 +41,14 @@ _T = TypeVar("_T")
 _FIELDS = tuple(one.name for one in fields(Request))
 
 
-class _State(Protocol):
-    """A state of SHA-256."""
-
-    def copy(self) -> "_State": ...
-
-    def update(self, data: bytes, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
-
-
-class CellText(NamedTuple):
-    """A cell as text: `axes` and `request` are JSON, the request in its canonical form."""
-
-    id: str
-    stage: str
-    axes: str
-    out: str
-    key: str
-    request: str
+CellText: TypeAlias = tuple[str, str, str, str, str, str]
+"""A cell as text: its id, stage, axes as JSON, path, the key of its request, and the request as canonical JSON."""
 
 
 def cell_text(cell: Cell, key: Key) -> CellText:
     """A cell with the key of its request as text."""
-    axes = zip(cell.names, cell.axes, strict=True)
-    return CellText(cell.id, cell.stage, f"{{{_members(axes)}}}", cell.out, key, canonical_json(cell.request.fields()))
+    axes = _members(zip(cell.names, cell.axes, strict=True))
+    return cell.id, cell.stage, f"{{{axes}}}", cell.out, key, canonical_json(cell.request.fields())
 
 
 class MatrixParts:
@@ -81,67 +65,66 @@ class MatrixParts:
         self._values = {name: position for position, name in enumerate(resolver.names, 1)}
         self._source = {SOURCE_AXIS} if self._stage.upstream is not None else set[int]()
         self._own = self._own_id()
-        self._id = Joined([constant(f"{self._stage.name}/" if self._own.parts else self._stage.name), *self._own.parts])
         self._fields = self._request_fields()
         members = [self._member(name) for name in MEMBERS]
         last = max(axis for member in members for axis in (*member.axes, SOURCE_AXIS))
-        first = next(number for number, one in enumerate((*members, None)) if one is None or last in one.axes)
-        self._head = self._state_of(Joined([constant("{"), *members[:first]]))
-        self._tail = Joined([*members[first:], constant("}")])
+        first = next((number for number, one in enumerate(members) if last in one.axes), len(members))
+        self._head = _hashed(Joined([constant("{"), *members[:first]]))
+        self._tail = _encoded(Joined([*members[first:], constant("}")]))
         self._out = self._path()
 
-    def texts(self, block: CellBlock) -> list[CellText]:
+    def texts(self, block: CellBlock) -> Iterable[CellText]:
         """The cells of a block as text, without files of recipes.
 
         Raises:
             CellProblem: some cell cannot be made.
         """
-        self.files(block)  # there may be something wrong with one
         heads, tails = self._head.column(block), self._tail.column(block)
-        keys = _keys(heads, tails)
-        requests = [f"{head}{tail}" for (head, _), tail in zip(heads, tails, strict=True)]
-        columns = (self.ids(block), [self._stage.name] * len(keys), self._axes_text.column(block), self.outs(block))
-        return list(map(CellText._make, zip(*columns, keys, requests, strict=True)))
+        requests = [f"{head}{tail}" for (head, _), (tail, _) in zip(heads, tails, strict=True)]
+        stages = repeat(self._stage.name, len(requests))
+        ids, outs = self.ids(block), self.outs(block)
+        self.files(block)  # there may be something wrong with one
+        return zip(ids, stages, self._axes_text.column(block), outs, _keys(heads, tails), requests, strict=True)
 
-    def cells(self, block: CellBlock, position: int) -> list[tuple[Cell, Key]]:
+    def cells(self, block: CellBlock, position: int) -> Iterable[tuple[Cell, Key]]:
         """The cells of a block with their keys, the first at a position.
 
         Raises:
             CellProblem: some cell cannot be made.
         """
-        requests = map(Request, *(self._fields[name].column(block) for name in _FIELDS))
-        keys = map(Key, _keys(self._head.column(block), self._tail.column(block)))
         columns = (
             range(position, position + len(block.combinations)),
             self.ids(block),
-            [self._stage.name] * len(block.combinations),
+            repeat(self._stage.name),
             self._names.column(block),
             self._scalars(block),
             self.outs(block),
-            requests,
+            map(Request, *[self._fields[name].column(block) for name in _FIELDS]),
             self._sources.column(block),
             self._template.column(block),
             self.files(block),
         )
-        return list(zip(map(Cell, *columns), keys, strict=True))
+        keys = _keys(self._head.column(block), self._tail.column(block))
+        return zip(map(Cell, *columns), map(Key, keys), strict=True)
 
-    def ids(self, block: CellBlock) -> list[str]:
+    def ids(self, block: CellBlock) -> Sequence[str]:
         """The ids of the cells of a block."""
-        return self._id.column(block)
+        return [f"{self._stage.name}/{own}" for own in self._own.column(block)]
 
-    def outs(self, block: CellBlock) -> list[str]:
+    def outs(self, block: CellBlock) -> Sequence[str]:
         """The paths of the images of a block; errors as for `path_of`."""
+        if self._stage.out is None and self._stage.trail:
+            return self.ids(block)
         return self._out.column(block)
 
     def files(self, block: CellBlock) -> Sequence[tuple[RecipeFile, ...]]:
         """The files to make from the images of a block; errors as for `recipe_files_of`."""
         if not self._stage.deliver:
             return [()] * len(block.combinations)
-        found = zip(self.ids(block), self.outs(block), block.combinations, strict=True)
         renderer = self._resolver.renderer
         return [
             recipe_files_of(self._stage, identity, out, renderer, block.resolved(cell).context)
-            for identity, out, cell in found
+            for identity, out, cell in zip(self.ids(block), self.outs(block), block.combinations, strict=True)
         ]
 
     @cached_property
@@ -154,41 +137,47 @@ class MatrixParts:
     def _own_id(self) -> Joined:
         """What the ids of cells say of their axes."""
         axes = self._resolver.matrix.axes
-        if not axes:
-            return Joined([Part(self._source, lambda block, cell: "/".join(_inherited_parts(block, cell)))])
-        parts = [Part(self._source, lambda block, cell: "".join(f"{one}/" for one in _inherited_parts(block, cell)))]
-        for position, axis in enumerate(axes, 1):
-            texts = [value.part for value in axis.values]
-            parts += [constant("/")] if position > 1 else []
-            parts.append(_of_axis(position, texts))
+        between = "/" if axes else ""
+        inherited = self._inherited(lambda found: "/".join([part for _, part, _ in found]) + (between if found else ""))
+        parts: list[Column[str]] = [inherited]
+        for axis, one in enumerate(axes, 1):
+            parts += [constant("/")] if axis > 1 else []
+            parts.append(AxisPart(axis, [value.part for value in one.values]))
         return Joined(parts)
+
+    def _inherited(self, of: Callable[[Inherited], _T]) -> Part[_T]:
+        """A value that depends only on the axes of the cell that a cell is generated for."""
+        return Part(self._source, each(lambda block, cell: of(block.inherited(cell))))
 
     @cached_property
     def _names(self) -> Part[tuple[str, ...]]:
         own = self._resolver.names
-        return Part(self._source, lambda block, cell: (*[name for name, _, _ in block.inherited(cell)], *own))
+        return self._inherited(lambda found: (*[name for name, _, _ in found], *own))
+
+    def _scalars(self, block: CellBlock) -> Iterable[tuple[Scalar, ...]]:
+        own = [part.column(block) for part in self._axis_scalars]
+        rows = zip(*own, strict=True) if own else repeat((), len(block.combinations))
+        if not self._source:
+            return rows
+        above = self._inherited(lambda found: tuple([scalar for _, _, scalar in found])).column(block)
+        return [(*one, *row) for one, row in zip(above, rows, strict=True)]
 
     @cached_property
-    def _axis_scalars(self) -> list[Part[Scalar]]:
+    def _axis_scalars(self) -> Sequence[Column[Scalar]]:
         axes = enumerate(self._resolver.matrix.axes, 1)
-        return [_of_axis(position, [value.scalar for value in axis.values]) for position, axis in axes]
-
-    def _scalars(self, block: CellBlock) -> list[tuple[Scalar, ...]]:
-        inherited = Part(self._source, lambda block, cell: tuple([one for _, _, one in block.inherited(cell)]))
-        own = [part.column(block) for part in self._axis_scalars]
-        rows = zip(*own, strict=True) if own else iter([()] * len(block.combinations))
-        if not self._source:
-            return list(rows)
-        return [(*above, *row) for above, row in zip(inherited.column(block), rows, strict=True)]
+        return [AxisPart(axis, [value.scalar for value in one.values]) for axis, one in axes]
 
     @cached_property
     def _axes_text(self) -> Joined:
-        names = Part(self._source, lambda block, cell: _members((n, s) for n, _, s in block.inherited(cell)))
-        parts = [constant("{"), names]
-        for position, axis in enumerate(self._resolver.matrix.axes, 1):
-            comma = Part(self._source, lambda block, cell: "," if block.inherited(cell) else "")
-            parts += [comma if position == 1 else constant(","), constant(f"{_json(axis.name)}:")]
-            parts.append(_of_axis(position, [_json(value.scalar) for value in axis.values]))
+        axes = self._resolver.matrix.axes
+        between = "," if axes else ""
+        inherited = self._inherited(
+            lambda found: _members((name, one) for name, _, one in found) + (between if found else "")
+        )
+        parts: list[Column[str]] = [constant("{"), inherited]
+        for axis, one in enumerate(axes, 1):
+            parts.append(constant(f"{',' if axis > 1 else ''}{_json(one.name)}:"))
+            parts.append(AxisPart(axis, [_json(value.scalar) for value in one.values]))
         return Joined([*parts, constant("}")])
 
     @cached_property
@@ -197,15 +186,12 @@ class MatrixParts:
             source = block.sources[cell[SOURCE_AXIS]]
             return None if source is None else source.id
 
-        return Part(self._source, source_id)
+        return Part(self._source, each(source_id))
 
     @cached_property
     def _template(self) -> Part[str | None]:
-        resolver = self._resolver
-        if self._fixed_prompt is not None:
-            template = str(self._fixed_prompt.data)
-            return Part((), lambda *_: template)
-        return Part(self._on.of(["prompt"]), lambda block, cell: resolver.template(block.resolved(cell)))
+        axes = () if self._fixed_prompt is not None else self._on.of(["prompt"])
+        return Part(axes, each(lambda block, cell: self._resolver.template(block.resolved(cell))))
 
     @property
     def _fixed_prompt(self) -> Value | None:
@@ -216,37 +202,32 @@ class MatrixParts:
 
     def _request_fields(self) -> Mapping[str, Part[object]]:
         resolver, on = self._resolver, self._on
-        found: dict[str, Part[object]] = {}
-        for name in DEFAULTS:
-            found[name] = Part(on.of([name]), _field_of(name))
-        for kind in LIST_FIELDS:
-            found[kind] = Part(on.of([kind]), _items_of(kind))
-        found["image"] = Part(on.of(["image"]), lambda block, cell: resolver.image(block.resolved(cell)))
-        found["take"] = Part(on.of(["take"]), lambda block, cell: resolver.take(block.resolved(cell)))
+        found: dict[str, Part[object]] = {name: Part(on.of([name]), _field_of(name)) for name in DEFAULTS}
+        found |= {kind: Part(on.of([kind]), _items_of(kind)) for kind in LIST_FIELDS}
+        found["image"] = Part(on.of(["image"]), each(lambda block, cell: resolver.image(block.resolved(cell))))
+        found["take"] = Part(on.of(["take"]), each(lambda block, cell: resolver.take(block.resolved(cell))))
         found["prompt"] = self._prompt()
         return found
 
     def _prompt(self) -> Part[object]:
         resolver, value = self._resolver, self._fixed_prompt
-
-        def whole(block: CellBlock, cell: Combination) -> str:
-            return resolver.prompt(block.resolved(cell))
-
+        whole = each(lambda block, cell: resolver.prompt(block.resolved(cell)))
         if value is None:
             return Part(self._on.of(["prompt"]), whole)
         text = self._divided(value)
 
-        def joined(block: CellBlock, cell: Combination) -> str:
+        def joined(block: CellBlock) -> Iterable[str]:
             try:
-                return folded(checked_text(text.of(block, cell))) or whole(block, cell)
+                found = folded_texts(text.column(block))
             except (TemplateProblem, CostlyPieceError):
-                return whole(block, cell)
+                return whole(block)
+            return found if all(found) else whole(block)
 
         return Part(text.axes, joined)
 
     def _divided(self, value: Value) -> Joined:
         """The text that a template renders, in pieces that are not checked."""
-        found: list[Part[str]] = []
+        found: list[Column[str]] = []
         for piece in pieces_of(str(value.data), self._files):
             found += self._own.parts if self._is_cell(piece) else [self._piece(piece)]
         return Joined(found)
@@ -256,7 +237,8 @@ class MatrixParts:
         return piece.path == (OWN_ID,) and OWN_ID not in self._values and OWN_ID not in self._resolver.base
 
     def _piece(self, piece: Piece) -> Part[str]:
-        return Part(self._on.of(piece.names), lambda block, cell: piece.render(self._read(block, cell, piece.names)))
+        axes = self._on.of(piece.names)
+        return Part(axes, each(lambda block, cell: piece.render(self._read(block, cell, piece.names))))
 
     def _read(self, block: CellBlock, cell: Combination, names: Iterable[str]) -> Mapping[str, object]:
         """Some of the names that templates of a cell see, those of fields only after all fields are known."""
@@ -270,32 +252,26 @@ class MatrixParts:
         return found
 
     def _member(self, name: str) -> Part[str]:
-        field = self._fields[name]
-        return Part(field.axes, lambda block, cell: member_text(name, _data(name, field.of(block, cell))))
+        values = self._fields[name]
+        return Part(values.axes, lambda block: [member_text(name, _data(name, one)) for one in values.column(block)])
 
-    def _state_of(self, head: Joined) -> Part[tuple[str, _State]]:
-        """The beginning of a request, and the state of SHA-256 behind it."""
-
-        def state(block: CellBlock, cell: Combination) -> tuple[str, _State]:
-            text = head.of(block, cell)
-            return text, hashlib.sha256(f"{KEYED_BEFORE}{text}".encode())
-
-        return Part(head.axes, state)
-
-    def _path(self) -> Part[str] | Joined:
+    def _path(self) -> Column[str]:
         stage, out = self._stage, self._stage.out
         if out is None:
-            return self._id if stage.trail else self._own
+            return self._own
         text = self._divided(out)
         if self._segments is not None and are_sound(self._segments):
             return text
 
-        def checked(block: CellBlock, cell: Combination) -> str:
+        def path(block: CellBlock, cell: Combination) -> str:
+            draft = block.resolved(cell)
+            return path_of(stage, draft.id, self._resolver.renderer, draft.context)
+
+        def checked(block: CellBlock) -> Iterable[str]:
             try:
-                return checked_path(folded(checked_text(text.of(block, cell))), out.trail)
+                return [checked_path(one, out.trail) for one in folded_texts(text.column(block))]
             except (TemplateProblem, CostlyPieceError):
-                draft = block.resolved(cell)
-                return path_of(stage, draft.id, self._resolver.renderer, draft.context)
+                return each(path)(block)
 
         return Part(text.axes, checked)
 
@@ -310,37 +286,48 @@ class MatrixParts:
         except (CellProblem, TemplateProblem, CostlyPieceError, _SeveralAxesError):
             return None
 
-    def _segment(self, part: Part[str]) -> Segment:
+    def _segment(self, part: Column[str]) -> Segment:
         """The texts of a part for all values of its axis."""
         if len(part.axes) > 1:
             raise _SeveralAxesError
         axis = part.axes[0] if part.axes else None
-        start = (SOURCE_AXIS, *[0 for _ in self._resolver.matrix.axes])
+        first = (0, *[0 for _ in self._resolver.matrix.axes])
         count = 1 if axis is None else len(self._resolver.matrix.axes[axis - 1].values)
-        cells = [(*start[:axis], number, *start[axis + 1 :]) if axis else start for number in range(count)]
-        block = CellBlock(self._resolver, cells, {SOURCE_AXIS: None})
-        return Segment(axis, tuple(checked_text(text) for text in part.column(block)))
-
-
-def _field_of(name: str) -> Callable[[CellBlock, Combination], object]:
-    return lambda block, cell: block.resolved(cell).context[name]
-
-
-def _items_of(kind: str) -> Callable[[CellBlock, Combination], object]:
-    return lambda block, cell: block.resolver.items(kind, block.resolved(cell))
+        cells = [first if axis is None else (*first[:axis], index, *first[axis + 1 :]) for index in range(count)]
+        block = CellBlock(self._resolver, cells, {0: None})
+        return Segment(axis, tuple(map(checked_text, part.column(block))))
 
 
 class _SeveralAxesError(Exception):
     """A part of a path depends on several axes."""
 
 
-def _of_axis(position: int, values: Sequence[_T]) -> Part[_T]:
-    """A part that has a value for each value of one axis."""
-    return Part([position], lambda _, cell: values[cell[position]])
+def _field_of(name: str) -> Callable[[CellBlock], Iterable[object]]:
+    return each(lambda block, cell: block.resolved(cell).context[name])
 
 
-def _inherited_parts(block: CellBlock, cell: Combination) -> list[str]:
-    return [part for _, part, _ in block.inherited(cell)]
+def _items_of(kind: str) -> Callable[[CellBlock], Iterable[object]]:
+    return each(lambda block, cell: block.resolver.items(kind, block.resolved(cell)))
+
+
+def _hashed(head: Joined) -> Part[tuple[str, "hashlib._Hash"]]:
+    """The beginning of a request, and the state of SHA-256 behind it."""
+    return Part(
+        head.axes,
+        lambda block: [(text, hashlib.sha256(f"{KEYED_BEFORE}{text}".encode())) for text in head.column(block)],
+    )
+
+
+def _encoded(tail: Joined) -> Part[tuple[str, bytes]]:
+    """The end of a request, and the bytes that SHA-256 has still to read."""
+    return Part(tail.axes, lambda block: [(text, f"{text}{KEYED_AFTER}".encode()) for text in tail.column(block)])
+
+
+def _keys(heads: Iterable[tuple[str, "hashlib._Hash"]], tails: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+    for (_, state), (_, rest) in zip(heads, tails, strict=True):
+        whole = state.copy()
+        whole.update(rest)
+        yield whole.hexdigest()
 
 
 def _members(axes: Iterable[tuple[str, Scalar]]) -> str:
@@ -359,16 +346,6 @@ def _data(name: str, value: object) -> Json:
     if name in LIST_FIELDS:
         return [named_data(one) for one in cast("tuple[Weighted[str], ...]", value)]
     return image_data(value) if isinstance(value, Weighted) else cast("Json", value)
-
-
-def _keys(heads: Sequence[tuple[str, _State]], tails: Sequence[str]) -> list[str]:
-    """The keys of requests, given as the part whose state is known and the rest."""
-    keys = []
-    for (_, state), tail in zip(heads, tails, strict=True):
-        whole = state.copy()
-        whole.update(f"{tail}{KEYED_AFTER}".encode())
-        keys.append(whole.hexdigest())
-    return keys
 
 
 def _merged(segments: Iterable[Segment]) -> Iterator[Segment]:
@@ -393,7 +370,7 @@ class CellForm(Generic[_T]):
     The number is the position of the first cell of the block.
     """
 
-    of_block: Callable[[MatrixParts, CellBlock, int], Sequence[_T]]
+    of_block: Callable[[MatrixParts, CellBlock, int], Iterable[_T]]
     of_cell: Callable[[tuple[Cell, Key]], _T]
 
 

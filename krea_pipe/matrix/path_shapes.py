@@ -18,7 +18,7 @@ from krea_pipe.matrix.out_paths import (
 from krea_pipe.matrix.rendering import folded
 
 _LONGEST_RESERVED = 4
-"""Characters of a name such as `lpt1`, which Windows reserves."""
+"""Characters of a name such as `lpt1`, which Windows reserves; none has a sign such as a hyphen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,9 @@ def _is_sound_part(part: Sequence[Segment]) -> bool:
     if any(has_refused_character(text) or "." in text for one in part for text in one.texts):
         return False
     shortest = sum(min(map(len, one.texts)) for one in part)
-    return shortest > _LONGEST_RESERVED and sum(map(_most_bytes, part)) <= MAX_PATH_PART
+    has_sign = any(not text.isalnum() for one in part if one.axis is None for text in one.texts if text)
+    can_be_reserved = shortest <= _LONGEST_RESERVED and not has_sign
+    return shortest > 0 and not can_be_reserved and sum(map(_most_bytes, part)) <= MAX_PATH_PART
 
 
 def _keeps_end(part: Sequence[Segment]) -> bool:

@@ -2,7 +2,7 @@
 
 import operator
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -11,12 +11,14 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.model import Value
 from krea_pipe.pipeline.template import (
+    MAX_RENDERED,
     NO_FILES,
     NULL_IN_TEXT,
     TemplateFiles,
     TemplateProblem,
     VariablePath,
     as_text,
+    checked_text,
     compile_template,
     is_template,
     paths_in,
@@ -124,6 +126,21 @@ def _null_problem(value: Value, path: VariablePath) -> CellProblem:
 
 def _same(rendered: Json) -> Json:
     return rendered
+
+
+def folded_texts(texts: Sequence[str]) -> Sequence[str]:
+    """Texts that templates gave, as `Renderer.text` returns them.
+
+    Nearly all need no change, which is found out for all of them at once.
+
+    Raises:
+        TemplateProblem: one is too long, or contains characters that cannot be sent.
+    """
+    whole = f"|{'|'.join(texts)}|"
+    has_spaces = "  " in whole or "| " in whole or " |" in whole
+    if whole.isascii() and whole.isprintable() and not has_spaces and max(map(len, texts)) <= MAX_RENDERED:
+        return texts
+    return [folded(checked_text(text)) for text in texts]
 
 
 def folded(rendered: Json) -> str:

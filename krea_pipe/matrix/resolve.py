@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypedDict, cast
+from typing import TypeAlias, TypedDict, cast
 
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, check_field
@@ -18,19 +18,19 @@ from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, V
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.template import is_template
 
+Inherited: TypeAlias = tuple[tuple[str, str, Scalar], ...]
+"""The name, the part of an id and the value of each axis that a cell inherits from the one that it is generated for."""
+
 
 @dataclass(frozen=True)
 class SourceCell:
-    """The cell of another stage that a cell is generated for: its key, its request, and what templates see as `source`.
-
-    `inherited` has the name, the part of an id and the value of each axis that cells generated for it inherit.
-    """
+    """The cell of another stage that a cell is generated for: its key, request, and what templates see as `source`."""
 
     id: str
     key: Key
     request: Request
     axes: Mapping[str, Json]
-    inherited: tuple[tuple[str, str, Scalar], ...]
+    inherited: Inherited
 
     @cached_property
     def data(self) -> dict[str, Json]:
@@ -69,7 +69,7 @@ class CellDraft:
         return self.source.request if self.resolver.promotes and self.source is not None else None
 
     @property
-    def inherited(self) -> tuple[tuple[str, str, Scalar], ...]:
+    def inherited(self) -> Inherited:
         """The name, the part of the id and the value of each axis of its source."""
         return () if self.source is None else self.source.inherited
 
