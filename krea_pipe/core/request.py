@@ -158,6 +158,11 @@ class Request:
         return data
 
     @property
+    def has_images(self) -> bool:
+        """Whether some image has to be at Krea before the request is sent."""
+        return bool(self.references) or self.image is not None
+
+    @property
     def images(self) -> tuple[Source, ...]:
         """Every image that has to be at Krea before the request is sent."""
         found = tuple([one.id for one in self.references])
@@ -166,9 +171,7 @@ class Request:
     @property
     def upstream(self) -> tuple[Key, ...]:
         """The keys of requests whose images this one needs."""
-        if not self.references and self.image is None:
-            return ()
-        return tuple([source.key for source in self.images if isinstance(source, ByKey)])
+        return tuple([source.key for source in self.images if isinstance(source, ByKey)]) if self.has_images else ()
 
 
 def image_data(image: Weighted[Source]) -> Json:

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from krea_pipe.matrix.blocks import AxisKey, CellBlock
 from krea_pipe.matrix.dependencies import Combination
 
-MOST_KNOWN = 8_192
+MOST_KNOWN = 2_048
 """Values of one part that are kept, besides those of one block."""
 
 _T = TypeVar("_T")
