@@ -1,6 +1,7 @@
 """The minimum work of an expansion: render the same templates and hash the same bodies.
 
-`python benchmarks/bare_expansion.py NUMBERS` makes 1,000 times as many requests, as `startup.MILLION` does.
+`python benchmarks/bare_expansion.py NUMBERS` makes 1,000 times as many requests, as `startup.expand` does; with
+`every` as a second argument, the prompt names every axis.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import sys
 import jinja2
 
 PROMPT = "A {{ adjective }} photo of {{ subject.text }} on {{ surface }}, number {{ number }}"
+OF_EVERY_AXIS = PROMPT + ", {{ creativity }}, take {{ seed }}"
 SUBJECTS = [
     {"id": name, "text": f"a {kind} {name}"}
     for name, kind in (("lamp", "glass"), ("jar", "ceramic"), ("vase", "tall"), ("cup", "small"), ("bowl", "wooden"))
@@ -23,14 +25,19 @@ SEEDS = 5
 
 def main() -> None:
     """Run the loop."""
-    render = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(PROMPT).render
+    prompt = OF_EVERY_AXIS if sys.argv[2:] == ["every"] else PROMPT
+    render = jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(prompt).render
     encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
     numbers, seeds = range(1, int(sys.argv[1]) + 1), range(1, SEEDS + 1)
     axes = itertools.product(SUBJECTS, SURFACES, ADJECTIVES, CREATIVITIES, numbers, seeds)
-    for subject, surface, adjective, creativity, number, seed in axes:
+    for values in axes:
+        subject, surface, adjective, creativity, number, seed = values
+        read = {"subject": subject, "surface": surface, "adjective": adjective, "number": number}
+        if prompt is OF_EVERY_AXIS:
+            read |= {"creativity": creativity, "seed": seed}
         body = {
             "variant": "medium",
-            "prompt": render(subject=subject, surface=surface, adjective=adjective, number=number),
+            "prompt": render(read),
             "aspect_ratio": "1:1",
             "resolution": "1K",
             "creativity": creativity,

@@ -207,9 +207,5 @@ def canonical_json(data: Json) -> str:
 
 def key_of(request: Request) -> Key:
     """The identity of a request, 64 hexadecimal digits."""
-    return key_of_text(canonical_json(request.fields()))
-
-
-def key_of_text(text: str) -> Key:
-    """The identity of a request that is given as canonical JSON."""
-    return Key(hashlib.sha256(f"{KEYED_BEFORE}{text}{KEYED_AFTER}".encode()).hexdigest())
+    text = f"{KEYED_BEFORE}{canonical_json(request.fields())}{KEYED_AFTER}"
+    return Key(hashlib.sha256(text.encode()).hexdigest())
