@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
 
-from rig import Row, Trial, finished, floor, ours, png
+from rig import Row, Trial, finished, floor, limited, ours, png
 
 CALLS = ("POST /generate", "GET /jobs", "GET /jobs/{id}", "GET /images")
 FAULTS = (
@@ -36,7 +36,8 @@ def cold(folder: Path, scale: float) -> list[Row]:
     (folder / "large.png").write_bytes(png(1024, 1024, noise=True))
     server = {"latency": 4, "spread": 0.2, "concurrency": 50, "image": folder / "large.png"}
     bare, run = finished(floor(folder, jobs, **server), jobs), finished(ours(folder, jobs, **server), jobs)
-    return cold_rows(run, bare, jobs)
+    images = floor(folder, jobs, loop="bare_images.py", **server)
+    return [*cold_rows(run, bare, jobs), *image_rows(run, images, jobs)]
 
 
 def cold_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
@@ -45,37 +46,54 @@ def cold_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
     ideal, bare_ideal = run.book["ideal_s"], bare.book["ideal_s"]
     calls, few = _calls(run) / jobs, _calls(bare) / jobs
     return [
-        Row(
+        limited(
             f"{jobs} jobs of 4 s ± 20 %, 50 at once, 3 MB images: whole run / Krea's own ideal",
             f"{wall:.1f} s / {ideal:.1f} s = {wall / ideal:.3f}",
-            "1.08",
+            wall / ideal,
+            1.03,
             f"{least / bare_ideal:.3f}, ×{wall / ideal / (least / bare_ideal):.2f}",
-            wall / ideal <= 1.08,
         ),
-        Row(
+        limited(
             "… calls for each job, image included",
             f"{calls:.2f}",
-            "2.4",
+            calls,
+            2.4,
             f"{few:.2f}, ×{calls / few:.2f}",
-            calls <= 2.4,
         ),
-        Row(
+        limited(
             "… end of a job unseen, median",
             f"{unseen:.2f} s",
-            "1.3",
+            unseen,
+            1.3,
             f"{early:.2f} s, ×{unseen / early:.2f}",
-            unseen <= 1.3,
         ),
     ]
 
 
+def image_rows(run: Trial, bare: Trial, jobs: int) -> list[Row]:
+    """What the images of the cold run cost, compared with a loop that does the bare work on them."""
+    cpu, least = 1000 * run.ran.cpu / jobs, 1000 * bare.ran.cpu / jobs
+    return [
+        limited(
+            "… CPU for each job / to receive, hash, decode and shrink its image",
+            f"{cpu:.1f} ms / {least:.1f} ms = {cpu / least:.2f}",
+            cpu / least,
+            1.5,
+        ),
+        limited("… peak memory", f"{run.ran.peak:.0f} MB", run.ran.peak, 110, f"{bare.ran.peak:.0f} MB"),
+    ]
+
+
 def flight(folder: Path, scale: float) -> list[Row]:
-    """The maximum number of concurrent jobs; they last long enough for all to be sent in the meantime."""
+    """The maximum number of concurrent jobs; they last long enough for all to be sent in the meantime.
+
+    The images are tiny: no document says which size Krea's have at 3:4, so that any size is accepted.
+    """
     jobs, seconds = round(2000 * scale), 30
     (folder / "small.png").write_bytes(png(64, 48, noise=False))
     server = {"latency": seconds, "concurrency": jobs, "image": folder / "small.png"}
-    bare = finished(floor(folder, jobs, **server), jobs)
-    run = finished(ours(folder, jobs, ["--concurrency", str(jobs)], **server), jobs)
+    bare = finished(floor(folder, jobs, "3:4", **server), jobs)
+    run = finished(ours(folder, jobs, ["--concurrency", str(jobs)], "3:4", **server), jobs)
     most, cpu, least = overlap(run), 1000 * run.ran.cpu / jobs, 1000 * bare.ran.cpu / jobs
     return [
         Row(
@@ -85,22 +103,21 @@ def flight(folder: Path, scale: float) -> list[Row]:
             f"{overlap(bare):,}",
             most == jobs,
         ),
-        Row(
+        limited(
             "… peak memory",
             f"{run.ran.peak:.0f} MB",
-            "200",
+            run.ran.peak,
+            200,
             f"{bare.ran.peak:.0f} MB, ×{run.ran.peak / bare.ran.peak:.2f}",
-            run.ran.peak < 200,
         ),
-        Row("… CPU for each job", f"{cpu:.1f} ms", "6", f"{least:.1f} ms, ×{cpu / least:.2f}", cpu < 6),
+        limited(
+            "… CPU for each job / bare loop", f"{cpu:.1f} ms / {least:.1f} ms = {cpu / least:.2f}", cpu / least, 1.4
+        ),
     ]
 
 
 def faults(folder: Path, scale: float) -> list[Row]:
-    """The same jobs without and with faults; images have the requested size, so that jobs are adopted.
-
-    The images have the size that was asked for, so that jobs are adopted.
-    """
+    """The same jobs without and with faults; images have the requested size, so that jobs are adopted."""
     jobs = round(1000 * scale)
     (folder / "flat.png").write_bytes(png(1024, 1024, noise=False))
     server = {"latency": 8, "spread": 0.2, "concurrency": 50, "image": folder / "flat.png"}
@@ -125,12 +142,12 @@ def fault_rows(run: Trial, calm: Trial, bare: Trial, jobs: int) -> list[Row]:
             done == jobs and min(run.acted[:8] + run.acted[10:]) > 0,
         ),
         Row("… billed twice, or with the image of another", f"{twice}, {wrong}", "0, 0", "", twice == wrong == 0),
-        Row(
+        limited(
             "… whole run with faults / without",
             f"{run.ran.wall:.1f} s / {calm.ran.wall:.1f} s = {times:.2f}",
-            "1.35",
+            times,
+            1.35,
             f"{bare.ran.wall:.1f} s without, ×{least:.2f}",
-            times <= 1.35,
         ),
     ]
 

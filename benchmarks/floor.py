@@ -1,7 +1,7 @@
 """The minimum work of a run: POST everything, poll the list every second, fetch each image when it is ready.
 
-A bare asyncio loop without journal, cache, checks or retries; `python benchmarks/floor.py JOBS`, with the Krea and the
-folder for images in the environment.
+A bare asyncio loop without journal, cache, checks or retries; `python benchmarks/floor.py JOBS RATIO`, with the Krea
+and the folder for images in the environment.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ ROUTE = "/generate/image/krea/krea-2/medium"
 class Loop:
     """The jobs in progress, and the fetched images."""
 
-    def __init__(self, client: httpx.AsyncClient, folder: Path) -> None:
-        self.client, self.folder = client, folder
+    def __init__(self, client: httpx.AsyncClient, folder: Path, ratio: str) -> None:
+        self.client, self.folder, self.ratio = client, folder, ratio
         self.open: set[str] = set()
         self.fetches: list[asyncio.Task[None]] = []
         self.posting, self.fetching = asyncio.Semaphore(12), asyncio.Semaphore(20)
@@ -32,7 +32,7 @@ class Loop:
         await asyncio.gather(*posts, *self.fetches)
 
     async def _post(self, number: int) -> None:
-        body = {"prompt": f"A glass lamp, number {number}", "aspect_ratio": "1:1", "resolution": "1K"}
+        body = {"prompt": f"A glass lamp, number {number}", "aspect_ratio": self.ratio, "resolution": "1K"}
         async with self.posting:
             answer = await self.client.post(ROUTE, json=body)
         self.open.add(answer.raise_for_status().json()["job_id"])
@@ -61,7 +61,7 @@ async def main() -> None:
     Path(folder).mkdir(parents=True)
     limits, head = httpx.Limits(max_connections=32, max_keepalive_connections=8), {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(base_url=base, headers=head, limits=limits, timeout=60) as client:
-        await Loop(client, Path(folder)).run(int(sys.argv[1]))
+        await Loop(client, Path(folder), sys.argv[2]).run(int(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from typing import Any
 PYTHON = sys.executable
 HERE = Path(__file__).parent
 KREA_PIPE = (PYTHON, "-m", "krea_pipe")
-FLOOR = (PYTHON, str(HERE / "floor.py"))
+INSTALLED = "BENCHMARK_INSTALLED"
+"""The variable that says that the installed krea-pipe is measured."""
 LONGEST = 600
 """Seconds after which a client is ended."""
 MOST_TEXT = 1_000_000
@@ -36,13 +37,22 @@ LIFE = 1800
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table; `floor` is the same figure of a bare loop, `is_good` whether it is within the limit."""
+    """One row of the table; `floor` is the same figure of a bare loop, `is_good` whether it is within the limit.
+
+    `cost` is what two builds are compared by: less is better. Without it, the row is only printed.
+    """
 
     what: str
     measured: str
     limit: str = ""
     floor: str = ""
     is_good: bool = True
+    cost: float | None = None
+
+
+def limited(what: str, measured: str, value: float, most: float, floor: str = "", cost: float | None = None) -> Row:
+    """A row whose value may be at most `most`; the value is also its cost, unless there is a steadier one."""
+    return Row(what, measured, f"{most:g}", floor, value <= most, value if cost is None else cost)
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,13 @@ class Krea:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without krea-pipe's variables, and with the krea-pipe beside these files."""
+    """The environment without krea-pipe's variables.
+
+    It has the krea-pipe beside these files, unless the one that is installed for this Python is to be measured.
+    """
     plain = {name: value for name, value in os.environ.items() if not name.startswith("KREA_")}
-    return {**plain, "PYTHONPATH": str(HERE.parent), **(more or {})}
+    place = {} if INSTALLED in os.environ else {"PYTHONPATH": str(HERE.parent)}
+    return {**plain, **place, **(more or {})}
 
 
 def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Ran:
@@ -162,16 +176,16 @@ def serving(command: Sequence[str]) -> Iterator[Krea]:
         process.communicate(timeout=30)
 
 
-def ours(folder: Path, jobs: int, options: Sequence[str] = (), **server: object) -> Trial:
+def ours(folder: Path, jobs: int, options: Sequence[str] = (), ratio: str = "1:1", **server: object) -> Trial:
     """A new `krea-pipe run` of a number of jobs; its report contains their outcomes."""
     place = _fresh(folder)
-    (place / "p.yaml").write_text(pipeline(jobs))
+    (place / "p.yaml").write_text(pipeline(jobs, ratio))
     return _trial(place, [*KREA_PIPE, "run", "p.yaml", "--json", *options], server)
 
 
-def floor(folder: Path, jobs: int, **server: object) -> Trial:
-    """The bare loop with the same number of jobs at the same kind of Krea."""
-    trial = _trial(_fresh(folder), [*FLOOR, str(jobs)], server)
+def floor(folder: Path, jobs: int, ratio: str = "1:1", loop: str = "floor.py", **server: object) -> Trial:
+    """A bare loop with the same number of jobs at the same kind of Krea."""
+    trial = _trial(_fresh(folder), [PYTHON, str(HERE / loop), str(jobs), ratio], server)
     if trial.ran.code != 0:
         raise RuntimeError(f"the bare loop has failed:\n{trial.ran.err[-2000:]}")
     return trial
@@ -204,13 +218,14 @@ def finished(trial: Trial, jobs: int) -> Trial:
     return trial
 
 
-def pipeline(jobs: int) -> str:
+def pipeline(jobs: int, ratio: str = "1:1") -> str:
     """A pipeline with a number of different requests, each with a different short prompt."""
     return f"""\
 version: 1
 name: p
 prompt: "A glass lamp, number {{{{ number }}}}"
 budget: {{usd: 5000}}
+defaults: {{aspect_ratio: "{ratio}"}}
 matrix:
   number: {{count: {jobs}}}
 """

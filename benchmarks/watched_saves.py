@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rig import KREA_PIPE, LIFE, Row, ended_after, environment
+from rig import KREA_PIPE, LIFE, Row, ended_after, environment, limited
 
 SAVES = 9
 LONGEST = 120
@@ -39,7 +39,7 @@ def first_proof(folder: Path, _: float) -> list[Row]:
             _until(process, "drawn")
     middle = statistics.median(seconds)
     what = "50 cells: from a save until the first changed proof is served, median (worst)"
-    return [Row(what, f"{middle:.2f} s ({max(seconds):.2f} s)", "1.0", "", middle <= 1.0)]
+    return [limited(what, f"{middle:.2f} s ({max(seconds):.2f} s)", middle, 1.0)]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
@@ -52,6 +52,20 @@ def check_document(data):
             check_document(one["result"])
 
 
+@lru_cache(maxsize=16)
+def check_output(text):
+    """What --json prints follows the schema that it names; checked once, however often a test reads it."""
+    data = json.loads(text)
+    if "schema" in data and len(text) <= _LONGEST_DOCUMENT:
+        check_document(data)
+
+
+@lru_cache(maxsize=16)
+def check_report(text):
+    """The record of a run follows its schema."""
+    schema_of("run-report").validate(json.loads(text))
+
+
 def shared(store, **more):
     """What names the folder of a shared store in the environment, and more."""
     return {"KREA_PIPE_REMOTE": store.as_uri(), **more}
@@ -69,17 +83,15 @@ class Done:
     @property
     def json(self):
         """The object that --json prints, which always follows its schema."""
-        data = json.loads(self.out)
-        if "schema" in data and len(self.out) <= _LONGEST_DOCUMENT:
-            check_document(data)
-        return data
+        check_output(self.out)
+        return json.loads(self.out)
 
     @property
     def report(self):
         """The record of the run, which always follows its schema."""
-        report = json.loads(Path(self.cwd, self.json["report"]).read_text(encoding="utf-8"))
-        schema_of("run-report").validate(report)
-        return report
+        text = Path(self.cwd, self.json["report"]).read_text(encoding="utf-8")
+        check_report(text)
+        return json.loads(text)
 
     @property
     def rows(self):

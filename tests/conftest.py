@@ -3,6 +3,7 @@
 import os
 import shutil
 import ssl
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +22,9 @@ settings.load_profile("krea-pipe")
 ssl.create_default_context = cache(ssl.create_default_context)
 
 look_once()
+
+# Where PYTHONDONTWRITEBYTECODE is set, each worker would compile all tests again, for longer than it collects them.
+sys.dont_write_bytecode = False
 
 MEMORY = Path("/dev/shm")
 ROOM = 2**31

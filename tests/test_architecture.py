@@ -30,10 +30,12 @@ JOURNAL = {
 WRITERS = {"store", "executor", "app"}
 LOCAL_USERS = {
     ("krea_pipe.app.execution", "krea_pipe.local.app"),
+    *(("krea_pipe.app.served_engine", f"krea_pipe.local.{name}") for name in ("job", "order")),
     *(("krea_pipe.cli.commands.serve", f"krea_pipe.local.{name}") for name in ("server", "script", "script_file")),
 }
 """Who hands the local Krea on: to the client as a transport, or to those who want it served."""
 LATE = {
+    "krea_pipe.api.diffusers_backend": "torch and diffusers, which are an extra",
     "krea_pipe.app.execution": "the network, and the local Krea",
     "krea_pipe.app.file_events": "watchfiles, which is an extra",
     "krea_pipe.app.jobs": "the network",
@@ -42,9 +44,14 @@ LATE = {
     "krea_pipe.app.pictures": "Pillow",
     "krea_pipe.app.ray_cluster": "Ray, and what a worker has of krea-pipe",
     "krea_pipe.store.remote.bucket": "obstore",
-    "krea_pipe.cli.commands.run": "rich",
+    "krea_pipe.app.flow": "what carries out and reports a run",
+    "krea_pipe.cli.commands.run": "engines, and runs of several files",
+    "krea_pipe.cli.run_output": "rich",
     "krea_pipe.cli.main": "what tells errors",
     "krea_pipe.pipeline.references": "Pillow",
+    "krea_pipe.pipeline.spec.schema_check": "jsonschema",
+    "krea_pipe.pipeline.template.pieces": "Jinja",
+    "krea_pipe.pipeline.template.template": "Jinja",
 }
 """Where modules are imported when they are needed, and not before: typed, so that mypy checks what is called."""
 READERS = {"krea_pipe.store.events", "krea_pipe.store.replay"}

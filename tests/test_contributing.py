@@ -129,4 +129,5 @@ def test_the_table_of_dependencies_agrees_with_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     declared = [*project["dependencies"], *extras["notify"], *extras["ray"], *extras["remote"], *extras["watch"]]
+    declared += extras["diffusers"]
     assert [package for package, _ in dependency_rows()] == [Requirement(one).name for one in declared]

@@ -12,11 +12,13 @@ ROOT = Path(__file__).parents[1]
 DATA = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 EXTRAS = DATA["project"]["optional-dependencies"]
 RUN, BUILD = DATA["project"]["dependencies"], DATA["build-system"]["requires"]
+UNLOCKED = "diffusers"
+"""The extra that CI does without, because torch is large: `.ci/engines` installs it."""
 ASKED = {
     "run.txt": RUN,
     "build.txt": BUILD,
     "dev.txt": [*RUN, *BUILD, *EXTRAS["dev"], *EXTRAS["notify"], *EXTRAS["remote"]],
-    "ci.txt": [*RUN, *BUILD, *(one for extra in EXTRAS.values() for one in extra)],
+    "ci.txt": [*RUN, *BUILD, *(one for name, extra in EXTRAS.items() if name != UNLOCKED for one in extra)],
     "uv.txt": ["uv"],
 }
 ENVIRONMENTS = [

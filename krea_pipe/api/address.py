@@ -9,8 +9,11 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import httpcore
@@ -24,6 +27,8 @@ _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _MOST_ADDRESSES = 4
 """Tried one after the other, sharing the time for connecting."""
 _MAX_PORT = 65_535
+_READ_AT_ONCE = 256 * 1024
+"""Asyncio receives no more at a time."""
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NOT_PUBLIC = tuple(
@@ -74,6 +79,7 @@ class AllowedAddresses:
         return is_public(address) or (self.here and address.is_loopback) or (host.lower(), port) == self.api
 
 
+@lru_cache(maxsize=256)  # images come from few hosts
 def is_public(address: _IP) -> bool:
     """Whether an address is one of the public network's; one that carries an IPv4 address is judged by that."""
     inner = _embedded_ipv4(address)
@@ -97,6 +103,48 @@ def literal_in(host: str) -> _IP | None:
         return ipaddress.IPv4Address(socket.inet_aton(bare))
     except (OSError, ValueError):
         return None
+
+
+class LargeReads(httpcore.AsyncNetworkStream):
+    """A connection whose every read takes what is there: httpcore reads 64 KiB, and TLS gives 16 KiB at a time.
+
+    Each read costs as much in httpx and below as it takes to hash 150 KiB.
+    """
+
+    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
+        self.inner = inner
+        self.tls: ssl.SSLObject | None = inner.get_extra_info("ssl_object")
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read at least a byte, unless the connection has ended, and at most a little more than `_READ_AT_ONCE`."""
+        first = await self.inner.read(max(max_bytes, _READ_AT_ONCE), timeout)
+        return b"".join([first, *self._decrypted(len(first))]) if self.tls is not None and first else first
+
+    def _decrypted(self, size: int) -> Iterator[bytes]:
+        """What TLS has received besides; an error comes up again in the next read."""
+        assert self.tls is not None
+        with suppress(ssl.SSLError):
+            while size < _READ_AT_ONCE and (part := self.tls.read(_READ_AT_ONCE)):
+                size += len(part)
+                yield part
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send bytes."""
+        await self.inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """End the connection."""
+        await self.inner.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        """The same connection in TLS."""
+        return LargeReads(await self.inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> object:
+        """What httpcore asks of a connection."""
+        return self.inner.get_extra_info(info)
 
 
 class ImageNetwork(httpcore.AsyncNetworkBackend):
@@ -125,7 +173,8 @@ class ImageNetwork(httpcore.AsyncNetworkBackend):
         share = None if timeout is None else timeout / len(addresses)
         for number, address in enumerate(addresses, 1):
             try:
-                return await self.inner.connect_tcp(str(address), port, share, local_address, socket_options)
+                stream = await self.inner.connect_tcp(str(address), port, share, local_address, socket_options)
+                return LargeReads(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses):
                     raise
@@ -136,12 +185,13 @@ class ImageNetwork(httpcore.AsyncNetworkBackend):
         await self.inner.sleep(seconds)
 
 
-def restrict_to(client: httpx.AsyncClient, allowed: AllowedAddresses) -> None:
-    """Have a client connect to nothing but what is allowed, where no proxy does that for it."""
+def restricted_to(allowed: AllowedAddresses, client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A client that connects to nothing but what is allowed, where no proxy does that for it."""
     transport = client._transport  # httpx has no public way to give its pool a network backend
     if isinstance(transport, httpx.AsyncHTTPTransport):
         pool = transport._pool
         pool._network_backend = ImageNetwork(pool._network_backend, allowed)
+    return client
 
 
 def host_and_port_of(base: str) -> tuple[str, int]:

@@ -50,6 +50,29 @@ async def parts(response: httpx.Response, limit: int, *, inflates: bool) -> Asyn
         raise AnswerLost("the compressed answer is truncated")
 
 
+class SecretScan:
+    """Finds a secret in a body that arrives in parts, also across several of them."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Look for a secret.
+
+        Args:
+            secret: what must not be in the body; nothing is found if it is empty.
+        """
+        self._secret, self._before = secret, b""
+
+    def finds(self, part: bytes) -> bool:
+        """Whether the secret ends in the next part."""
+        if not self._secret:
+            return False
+        reach = len(self._secret) - 1
+        border = self._before + part[:reach]
+        found = self._secret in border or self._secret in part
+        last = part if len(part) >= reach else border
+        self._before = last[len(last) - min(reach, len(last)) :]
+        return found
+
+
 def _is_compressed(response: httpx.Response, *, inflates: bool) -> bool:
     """Whether a body is one layer of gzip; False if it is uncompressed, which headers express in several ways."""
     named = response.headers.get_list("content-encoding", split_commas=True)

@@ -7,19 +7,20 @@ nothing was sent, `AnswerLost` that Krea may have acted. The token goes to the A
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar
+from typing import TypeAlias, Unpack
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from krea_pipe._version import __version__
-from krea_pipe.api.address import AllowedAddresses, host_and_port_of, restrict_to
-from krea_pipe.api.body import parts, read_body
+from krea_pipe.api.address import AllowedAddresses, host_and_port_of, restricted_to
+from krea_pipe.api.body import SecretScan, parts, read_body
 from krea_pipe.api.clock import ServerClock
+from krea_pipe.api.connections import LIMITS, Connections, Content, read_address
 from krea_pipe.api.deprecation import Deprecations
 from krea_pipe.api.error_words import as_json, is_error_of_krea, is_rejection, one_line, read_refusal, words_in
 from krea_pipe.api.failures import REJECTED, AnswerLost, BadImage, CallFailed, Refused, masking, translated
@@ -27,13 +28,13 @@ from krea_pipe.api.wire import (
     ADDRESS_FIELDS,
     Job,
     JobPage,
+    PageReader,
     Style,
     StylePage,
     asset_url,
     body_of,
     read_http_date,
     read_job,
-    read_page,
     read_style,
     read_styles,
     route_of,
@@ -50,11 +51,12 @@ _MAX_REFUSAL_BYTES = 64 * 1024
 _MAX_RETRY_AFTER = 300.0
 _API_CONNECTIONS = 12
 _FILE_CONNECTIONS = 20
-"""32 in all: httpx pays for each open connection with every request, and its pool is unfair when it is full."""
 CALL_SECONDS = 120.0
 _DOWNLOAD_SECONDS = 600.0
 _MAX_IMAGE_BYTES = 64 * 1024 * 1024
 _MAX_REDIRECTS = 5
+TakePart: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Takes the next part of an image."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -95,15 +97,21 @@ class CallTimeLimit:
 class Client:
     """Krea, as far as this program needs it."""
 
-    api: httpx.AsyncClient
-    files: httpx.AsyncClient
+    base: str
+    api: Connections
+    files: Connections
     token: Token
     allowed: AllowedAddresses
     clock: ServerClock = field(default_factory=ServerClock)
-    api_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_API_CONNECTIONS))
-    file_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FILE_CONNECTIONS))
     time_limit: CallTimeLimit = field(default_factory=CallTimeLimit)
     deprecations: Deprecations = field(default_factory=Deprecations)
+    pages: PageReader = field(default_factory=PageReader)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """The deprecated routes that this program uses."""
+        hint = "look for a newer version of krea-pipe"
+        return tuple(Problem("deprecated_route", words, hint=hint) for words in self.deprecations.by_route.values())
 
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:
         """Start a job, which will be billed.
@@ -169,7 +177,7 @@ class Client:
             CallFailed: They could not be read.
         """
         query = {"limit": str(limit)} | ({} if before is None else {"cursor": before})
-        page = read_page(await self._call("GET", "/jobs", params=query))
+        page = self.pages.page(await self._call("GET", "/jobs", params=query))
         if page is None:
             raise AnswerLost("the list of jobs could not be read")
         return page
@@ -245,7 +253,7 @@ class Client:
         return url
 
     async def download(self, url: str) -> bytes:
-        """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
+        """Fetch an image into memory; see `receive`.
 
         Args:
             url: Where Krea says that it is; one that is relative begins at the API.
@@ -256,15 +264,37 @@ class Client:
         Raises:
             CallFailed: It could not be fetched, or is not whole.
         """
+        data = bytearray()
+
+        async def write(part: bytes) -> None:
+            data.extend(part)
+
+        await self.receive(url, write)
+        return bytes(data)
+
+    async def receive(self, url: str, write: TakePart) -> None:
+        """Fetch an image, whole, following a few redirects: from where `allowed` says that images may be.
+
+        Args:
+            url: Where Krea says that it is; one that is relative begins at the API.
+            write: Takes each part as it arrives. What it was given counts only once all have arrived.
+
+        Raises:
+            CallFailed: It could not be fetched, or is not whole.
+        """
+        scan = SecretScan(self.token.secret.encode() if self.token.can_be_masked else b"")
+
+        async def checked(part: bytes) -> None:
+            if scan.finds(part):
+                raise BadImage("the image contains the API key, which is never stored")
+            await write(part)
+
         with masking(self.token.masked):
-            whole = _absolute(url, self.api.base_url)
-            async with self.file_slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, whole, self.allowed) as got:
+            whole = _absolute(url, self.base)
+            async with self.files.slots, _limited(_DOWNLOAD_SECONDS), _opened(self.files, whole, self.allowed) as got:
                 if not got.is_success:
                     raise await self._refusal(got)
-                data = await _image_bytes(got)
-        if self.token.can_be_masked and self.token.secret.encode() in data:
-            raise BadImage("the image contains the API key, which is never stored")
-        return data
+                await _received(got, checked)
 
     async def _started(self, route: str, body: Mapping[str, Json], headers: Mapping[str, str]) -> Job:
         data = await self._call("POST", route, json=body, headers=headers)
@@ -275,17 +305,20 @@ class Client:
             raise AnswerLost("Krea accepted the request, but its answer contains no job id")
         return job
 
-    async def _call(self, method: str, path: str, **content: object) -> Json:
-        async with self.api_slots, self.time_limit.limited():
+    async def _call(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **content: Unpack[Content]
+    ) -> Json:
+        async with self.api.slots, self.time_limit.limited():
             sent = self.clock.steady()
             with masking(self.token.masked), translated():
-                async with self.api.stream(method, path, **content) as response:  # type: ignore[arg-type]
+                async with self.api.answer(method, read_address(self.base + path), headers, **content) as response:
                     self.clock.observe(response.headers.get("date", ""), sent)
                     if not response.is_success:
                         raise await self._refusal(response)
                     self.deprecations.note(method, path, response.headers, self.token.masked)
                     body = await read_body(response, MAX_ANSWER_BYTES, inflates=True)
-                    return _without_token(as_json(body), self.token)
+                    data = as_json(body)
+                    return data if self.token.is_absent(body) else _without_token(data, self.token)
 
     async def _refusal(self, response: httpx.Response) -> Refused:
         """An HTTP error in words. Its status counts even if its body does not arrive; a body may echo the token."""
@@ -316,38 +349,34 @@ async def open_client(
     """
     agent = {"User-Agent": f"krea-pipe/{__version__}"}
     here = is_loopback(urlsplit(target.base).hostname or "")
-    verify = ssl.create_default_context() if transport is None and target.base.startswith("https") else True
+    allowed = AllowedAddresses(here, host_and_port_of(target.base))
+    verify = True if transport is not None else ssl.create_default_context()
 
-    def client_for(headers: Mapping[str, str], connections: int, base: str = "") -> httpx.AsyncClient:
+    def client_for(headers: Mapping[str, str]) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            base_url=base,
             headers={**agent, **headers},
             transport=transport,
-            cookies=_NoCookies(),
             timeout=httpx.Timeout(60, connect=15),
-            # httpcore looks at every idle connection for each call, so few are kept.
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=8),
+            limits=LIMITS,
             verify=verify,
             trust_env=not here,  # a proxy would carry the key off this machine in plain http
         )
 
-    async with AsyncExitStack() as stack:
+    def for_api() -> httpx.AsyncClient:
         # Encodings that are named here are those that `api.body` takes.
-        authorization = {"Authorization": f"Bearer {token.secret}", "Accept-Encoding": "gzip"}
-        identity = {"Accept-Encoding": "identity"}
-        with _named_proxies():
-            opened = client_for(authorization, _API_CONNECTIONS, target.base), client_for(identity, _FILE_CONNECTIONS)
-        api, files = [await stack.enter_async_context(one) for one in opened]
-        allowed = AllowedAddresses(here, host_and_port_of(target.base))
-        restrict_to(files, allowed)
-        yield Client(api, files, token, allowed)
+        return client_for({"Authorization": f"Bearer {token.secret}", "Accept-Encoding": "gzip"})
 
+    def for_files() -> httpx.AsyncClient:
+        return restricted_to(allowed, client_for({"Accept-Encoding": "identity"}))
 
-class _NoCookies(CookieJar):
-    """Keeps nothing: no call needs a cookie, and the reader of the standard library prints tracebacks on odd ones."""
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Leave an answer's cookies unread."""
+    with _named_proxies():
+        api = Connections(for_api, asyncio.Semaphore(_API_CONNECTIONS))
+        files = Connections(for_files, asyncio.Semaphore(_FILE_CONNECTIONS))
+    try:
+        yield Client(target.base, api, files, token, allowed)
+    finally:
+        await api.close()
+        await files.close()
 
 
 @asynccontextmanager
@@ -360,23 +389,23 @@ async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
         raise AnswerLost("no complete answer arrived in time", is_given_up=True) from error
 
 
-def _absolute(url: str, base: httpx.URL) -> str:
+def _absolute(url: str, base: str) -> str:
     """The absolute address of an image; text that is not an address is returned unchanged, and refused later."""
     if _SCHEME.match(url) or not url.isprintable():
         return url
     try:
-        return str(base.join(url))
+        return str(httpx.URL(f"{base}/").join(url))
     except (httpx.InvalidURL, ValueError):
         return url
 
 
 @asynccontextmanager
-async def _opened(client: httpx.AsyncClient, url: str, allowed: AllowedAddresses) -> AsyncIterator[httpx.Response]:
+async def _opened(files: Connections, url: str, allowed: AllowedAddresses) -> AsyncIterator[httpx.Response]:
     """The answer to a GET after a few redirects, each of which is checked like the first address."""
     for _ in range(_MAX_REDIRECTS + 1):
         address = allowed.check(url)
         with translated():
-            async with client.stream("GET", address) as response:
+            async with files.answer("GET", address) as response:
                 if not response.is_redirect:
                     yield response
                     return
@@ -384,15 +413,21 @@ async def _opened(client: httpx.AsyncClient, url: str, allowed: AllowedAddresses
     raise BadImage("the image URL redirects too many times")
 
 
-async def _image_bytes(response: httpx.Response) -> bytes:
-    """The body of an answer, if it is whole; an image is compressed in itself, and so in no other way."""
-    data = await read_body(response, _MAX_IMAGE_BYTES, inflates=False)
-    declared = response.headers.get("content-length", str(len(data)))
-    if declared != str(len(data)):
-        raise BadImage(f"{len(data):,} of {declared} announced bytes arrived")
-    if not data:
+async def _received(response: httpx.Response, write: TakePart) -> None:
+    """Pass on the body of an answer; an image is compressed in itself, and so in no other way.
+
+    Raises:
+        BadImage: it is not whole, or empty.
+    """
+    size = 0
+    async for part in parts(response, _MAX_IMAGE_BYTES, inflates=False):
+        size += len(part)
+        await write(part)
+    declared = response.headers.get("content-length", str(size))
+    if declared != str(size):
+        raise BadImage(f"{size:,} of {declared} announced bytes arrived")
+    if not size:
         raise BadImage("the image is empty")
-    return data
 
 
 def _redirected(response: httpx.Response) -> str:

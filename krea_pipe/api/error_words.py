@@ -90,7 +90,10 @@ def text_of(data: Json) -> str:
 
 def one_line(text: str) -> str:
     """A text in one short line, with nothing in it that is not seen."""
-    words = " ".join("".join(sign if sign.isprintable() else " " for sign in text[: 20 * _MAX_LINE]).split())
+    seen = text[: 20 * _MAX_LINE]
+    if not seen.isprintable():
+        seen = "".join(sign if sign.isprintable() else " " for sign in seen)
+    words = " ".join(seen.split())
     return words if len(words) <= _MAX_LINE else words[: _MAX_LINE - 1] + "…"
 
 

@@ -10,6 +10,7 @@ import httpx
 
 from krea_pipe.api.body import parts
 from krea_pipe.api.client import Client
+from krea_pipe.api.connections import read_address
 from krea_pipe.api.error_words import as_json, is_error_of_krea, read_refusal
 from krea_pipe.api.failures import CallFailed, masking, translated
 from krea_pipe.api.wire import read_http_date
@@ -72,17 +73,13 @@ async def ask_raw(
     Raises:
         CallFailed: None came, or it is cut off or too large.
     """
-    async with client.api_slots, client.time_limit.limited():
+    async with client.api.slots, client.time_limit.limited():
         sent = datetime.now(UTC)
         with masking(client.token.masked), translated():
-            content: dict[str, object] = {} if json is None else {"json": json}
-            request = client.api.build_request(method, path, params=params, **content)  # type: ignore[arg-type]
-            response = await client.api.send(request, stream=True)
-            try:
+            url = read_address(client.base + path)
+            async with client.api.answer(method, url, params=params, json=json) as response:
                 received = datetime.now(UTC)
                 body = await _body_of(response)
-            finally:
-                await response.aclose()
     told = {name.lower(): client.token.masked(text) for name, text in response.headers.items() if _TOLD.fullmatch(name)}
     return RawAnswer(
         method=method,

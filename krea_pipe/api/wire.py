@@ -6,8 +6,9 @@ Krea's documents disagree in places, so reading is tolerant: what is missing is 
 import email.utils
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 
 from krea_pipe.api.error_words import one_line, text_of, words_in
@@ -29,6 +30,7 @@ _HAS_FAILED = re.compile(
 )
 _MAX_ID = 200
 _MAX_CURSOR = 1024
+_MOST_REMEMBERED = 2000
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 _ADDRESSES = ("urls", "images", "image", "url", "image_url", "output", "outputs", "data")
@@ -159,6 +161,7 @@ def body_of(request: Request, urls: Mapping[Source, str]) -> dict[str, Json]:
     body = request.fields()
     del body["variant"]
     body.pop("take", None)
+    body.pop("engine", None)  # the local Krea draws proofs of any pipeline
     if request.image is not None:
         del body["image"]
         body |= {"image_url": url_of(request.image.id, urls), "strength": request.image.strength}
@@ -176,27 +179,48 @@ def read_job(data: Json) -> Job | None:
     identity, status = data.get("job_id") or data.get("id"), data.get("status")
     if not isinstance(identity, str) or not _is_usable_id(identity):
         return None
-    completed_at = data.get("completed_at")
+    completed_at, result = data.get("completed_at"), data.get("result")
     word = one_line(text_of(status).lower())
     word = "cancelled" if word == "canceled" else word
     return Job(
         id=identity,
         status=word,
-        urls=_urls(data.get("result")) or _urls({name: data.get(name) for name in ("output", "outputs")}),
+        urls=_urls(result) or _urls({name: data[name] for name in ("output", "outputs") if name in data}),
         failure=_failure(data, word),
         completed_at=completed_at if isinstance(completed_at, str) else None,
         created_at=read_time(data.get("created_at")),
-        style_id=_style_id(data.get("result")),
+        style_id=_style_id(result),
     )
 
 
-def read_page(data: Json) -> JobPage | None:
-    """A page of the list of jobs, or None if the answer is not a page."""
-    items, cursor = _page_of(data)
-    jobs = [read_job(item) for item in items or ()]
-    if items is None or None in jobs:  # an unreadable job may be the wanted one
-        return None
-    return JobPage(tuple(job for job in jobs if job is not None), cursor)
+@dataclass(slots=True)
+class PageReader:
+    """Reads pages of the list of jobs; an entry that is as it was when it was read last is not read again.
+
+    The same thousand jobs are listed every second.
+    """
+
+    _read: dict[str, tuple[Json, Job]] = field(default_factory=dict)
+
+    def page(self, data: Json) -> JobPage | None:
+        """A page of the list of jobs, or None if the answer is not a page."""
+        items, cursor = _page_of(data)
+        jobs = [self._job(item) for item in items or ()]
+        if items is None or None in jobs:  # an unreadable job may be the wanted one
+            return None
+        return JobPage(tuple(job for job in jobs if job is not None), cursor)
+
+    def _job(self, item: Json) -> Job | None:
+        identity = (item.get("job_id") or item.get("id")) if isinstance(item, dict) else None
+        known = self._read.get(identity) if isinstance(identity, str) else None
+        if known is not None and known[0] == item:
+            return known[1]
+        job = read_job(item)
+        if job is not None:
+            if len(self._read) >= _MOST_REMEMBERED:
+                self._read.clear()
+            self._read[job.id] = (item, job)
+        return job
 
 
 def read_style(data: Json) -> Style | None:
@@ -238,6 +262,7 @@ def read_time(text: Json) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=64)  # many answers have the same second
 def read_http_date(text: str) -> datetime | None:
     """A time in a header of HTTP, in UTC, or None as for `read_time`."""
     try:
@@ -282,9 +307,13 @@ def _style_id(result: Json) -> str | None:
 
 def _urls(result: Json) -> tuple[str, ...]:
     """Where a result has its image: fields marked as final first, and never fields marked as a preview."""
-    if not isinstance(result, dict):
-        return tuple(_sorted(islice(_addresses(result, "", 0), _MOST_IMAGES)))
-    found = (_sorted(islice(_addresses(result.get(name), "", 0), _MOST_IMAGES)) for name in _ADDRESSES)
+    if not result:
+        return ()
+    places = [result.get(name) for name in _ADDRESSES] if isinstance(result, dict) else [result]
+    match places[0]:
+        case [str(url)] if url:  # as Krea writes it: lists of a thousand jobs are read every second
+            return (url,)
+    found = (_sorted(islice(_addresses(place, "", 0), _MOST_IMAGES)) for place in places if place)
     return tuple(next(filter(None, found), ()))
 
 

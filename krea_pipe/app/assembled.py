@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.pictures import measure, shrink
-from krea_pipe.app.planned_run import PlannedRun, RunOptions, load_pipeline, out_folder, planned, status_of
+from krea_pipe.app.planned_run import PlannedRun, RunOptions, out_folder, planned, status_of
+from krea_pipe.app.reading import load_pipeline
 from krea_pipe.app.run_argument import NamedPipeline
 from krea_pipe.app.workspace import target_of
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import Target
+from krea_pipe.core.settings import Target, image_kind, with_engine
 from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.pipeline.spec import Loaded, Overrides
@@ -31,11 +32,12 @@ from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.checks.checking import CheckOptions, check_images
 from krea_pipe.report.checks.commands import CommandRunner, Measured
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import ASSEMBLED, write_report
+from krea_pipe.report.folder import ASSEMBLED
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import DeliveredFile, Report, Row, seen_from
 from krea_pipe.report.progress import RunProgress, open_progress
 from krea_pipe.report.recipe_delivery import not_made
+from krea_pipe.report.rendered_forms import write_report
 from krea_pipe.report.run_list import ListedRun
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.blobs import Stamp, stamp_of
@@ -160,7 +162,7 @@ def assemble(pipeline: NamedPipeline, overrides: Overrides, *, local: bool) -> A
         hint = "specify the file, or add --run latest for its latest run"
         raise UsageError(Problem("no_such_file", f"the pipeline file {pipeline.file} is missing", hint=hint))
     loaded = load_pipeline(pipeline.file, overrides)
-    target = target_of(overrides.environment, local=local)
+    target = with_engine(target_of(overrides.environment, local=local), loaded.pipeline.engine)
     basis = planned(loaded, open_space(pipeline.home, target.space), target, RunOptions())
     if not local and not _results(basis.plan):
         proofs = target_of(overrides.environment, local=True)
@@ -222,8 +224,8 @@ def _checked(report: Report, loaded: Loaded, space: Space, overrides: Overrides)
     checks = {stage.name: stage.checks for stage in pipeline.stages if stage.checks}
     if not checks:
         return report
-    is_live = report.target.kind == "live"
-    path = lock_of_run(file, None, overrides, frozen=False) if is_live else None
+    is_local = report.target.kind == "local"
+    path = None if is_local else lock_of_run(file, None, overrides, frozen=False)
     lock = None if path is None else read_lock(path)
     runner = _NoCommands(overrides.environment)
     return check_images(report, CheckOptions(pipeline.name, checks, space, measure, runner, lock)).report
@@ -237,7 +239,7 @@ def _outcome(step: Step, journal: Replay, target: Target) -> Outcome:
     """What the store and the journal know about a request; its price is what its image has cost."""
     match step.action, status_of(step, journal):
         case Reuse(result=result, adopted=adopted), _:
-            cost = result.cost_usd if target.kind == "live" else result.cost_usd * 0
+            cost = result.cost_usd * 0 if target.kind == "local" else result.cost_usd
             return Outcome("succeeded", result=result, job_id=result.job_id, cost_usd=cost, adopted=adopted)
         case Attach(job_id=job_id), _:
             return Outcome("pending", job_id=job_id)
@@ -278,13 +280,13 @@ def _delivered(
     """The files of recipes that are up to date, by the ids of their cells."""
     if not any(cell.files for step in plan.steps for cell in step.cells):
         return {}
-    return not_made(look_over_recipes(space, out, target.kind, plan, results, source=file)).of_cells
+    return not_made(look_over_recipes(space, out, image_kind(target.kind), plan, results, source=file)).of_cells
 
 
 def _with_stored_paths(report: Report, assembled: Assembled) -> Report:
     """The report with the stored image where the file in the output folder is missing or another one."""
     space, file = assembled.space, Path(report.pipeline.file)
-    over = look_over(space, _absolute(Path(report.out)), report.target.kind, assembled.plan, file=file)
+    over = look_over(space, _absolute(Path(report.out)), image_kind(report.target.kind), assembled.plan, file=file)
     settled = {Path(over.out.shown(name)) for name in over.settled}
 
     def placed(row: Row) -> Row:

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Listen, Prepared, RunWork
+from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.app.flow import RunOptions, new_run_id, prepare_run
-from krea_pipe.app.run_pipeline import BegunRun, FinishedRun, begin_run, end_run
+from krea_pipe.app.run_pipeline import BegunRun, begin_run, end_run
+from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import KreaPipeError, Problem, RefusedByKrea, UsageError, whole_file
 from krea_pipe.core.exit_codes import worst
 from krea_pipe.core.outcome import Ending, Failure, Result
@@ -78,7 +80,8 @@ def run_batch(
 ) -> Batch:
     """Generate every missing image of several pipelines, and report each of them.
 
-    Pipelines with one home folder are sent together; those of other homes follow, within what is left of the limits.
+    Pipelines with one home folder and one engine, or none, are sent together; the others follow, within what is left of
+    the limits.
 
     Args:
         files: the pipeline files.
@@ -95,23 +98,23 @@ def run_batch(
     """
     started_at = datetime.now(UTC)
     batch_id = new_run_id("batch", started_at)
-    ends, ready = dict[Path, BatchEnd](), dict[Path, list[BatchFile]]()
+    ends, ready = dict[Path, BatchEnd](), dict[tuple[Path, EngineSpec | None], list[BatchFile]]()
     for file in files:
         with _noting(file, ends):
             found = read(file)
             _check_folder(found, ready)
-            ready.setdefault(found.home, []).append(found)
+            ready.setdefault((found.home, found.loaded.pipeline.engine), []).append(found)
     ending = Ending()
-    for home, members in ready.items():
-        left = _left(limits, ends)
-        home_ends, ending = _run_home(home, members, started_at, batch_id, execution, left, listen, ending)
+    for (home, engine), members in ready.items():
+        left, own = _left(limits, ends), execution.drawn_by(engine)
+        home_ends, ending = _run_home(home, members, started_at, batch_id, own, left, listen, ending)
         ends |= home_ends
     found_ends = tuple(ends[file] for file in files)
-    report, page = _reported(found_ends, batch_id, next(iter(ready), None))
+    report, page = _reported(found_ends, batch_id, next((home for home, _ in ready), None))
     return Batch(found_ends, report, page, ending)
 
 
-def _check_folder(found: BatchFile, ready: Mapping[Path, Sequence[BatchFile]]) -> None:
+def _check_folder(found: BatchFile, ready: Mapping[tuple[Path, EngineSpec | None], Sequence[BatchFile]]) -> None:
     """Refuse a pipeline whose images would be in the folder of another one.
 
     Raises:
@@ -134,7 +137,7 @@ def _run_home(
     listen: Listen,
     before: Ending,
 ) -> tuple[dict[Path, BatchEnd], Ending]:
-    """Run the pipelines of one home folder, unless an earlier home has stopped the batch."""
+    """Run the pipelines of one home folder and one engine, unless earlier ones have stopped the batch."""
     make_home(home)
     space, ends, members = open_space(home, execution.target.space), dict[Path, BatchEnd](), list[_Member]()
     with space.presence.shown(batch_id):

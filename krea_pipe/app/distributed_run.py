@@ -1,6 +1,6 @@
-"""A run whose shards are tasks of an engine on other machines.
+"""A run whose shards are tasks of a cluster on other machines.
 
-The tasks receive the files that they need, and their runs are merged here. The engine may restart a task at any time:
+The tasks receive the files that they need, and their runs are merged here. The cluster may restart a task at any time:
 the claims in the shared store decide who pays, a budget in the store applies to all tasks together, and the images are
 copied from the store.
 """
@@ -45,7 +45,7 @@ _IDLE_LOOKS = 20
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """An engine has started a shard, perhaps not for the first time."""
+    """A cluster has started a shard, perhaps not for the first time."""
 
     shard: str
     machine: str
@@ -76,7 +76,7 @@ class Queued:
 News: TypeAlias = Began | Said | Ended | Queued
 
 
-class ShardEngine(Protocol):
+class ShardCluster(Protocol):
     """Starts tasks on other machines, and restarts them when a machine is lost."""
 
     def start(self, tasks: Sequence[ShardTask]) -> None:
@@ -88,7 +88,7 @@ class ShardEngine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DistributedOrder:
-    """The subject of a run on an engine.
+    """The subject of a run on a cluster.
 
     Args:
         loaded: the pipeline.
@@ -188,13 +188,13 @@ def prepare_shards(order: DistributedOrder) -> ReadyShards:
 
 
 def run_shards(
-    ready: ReadyShards, engine: ShardEngine, tell: Callable[[News], None], is_stopping: Callable[[], bool]
+    ready: ReadyShards, cluster: ShardCluster, tell: Callable[[News], None], is_stopping: Callable[[], bool]
 ) -> DistributedRun:
     """Run the tasks and merge their runs.
 
     Args:
         ready: the tasks.
-        engine: what starts them.
+        cluster: what starts them.
         tell: receives the events.
         is_stopping: whether to start nothing more.
 
@@ -205,12 +205,12 @@ def run_shards(
         KreaPipeError: no shard wrote a report, or their runs cannot be merged.
         RemoteFailed: the images do not come from the shared store.
     """
-    engine.start(ready.tasks)
+    cluster.start(ready.tasks)
     starts: dict[str, list[str]] = {task.shard: [] for task in ready.tasks}
     ended: dict[str, Ended] = {}
     looks = 0
     while len(ended) < len(ready.tasks):
-        for one in engine.look(stopping=is_stopping()):
+        for one in cluster.look(stopping=is_stopping()):
             tell(one)
             if isinstance(one, Began):
                 starts[one.shard].append(one.machine)

@@ -5,17 +5,17 @@ The code of the network is imported here, when there is something to do, and no 
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.engine import EngineSpec
+from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
 from krea_pipe.core.fields import NONE_ALLOWED, Allowed
-from krea_pipe.core.git import person_of
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace
+from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace, with_engine
 from krea_pipe.executor.deliver import Delivery
 from krea_pipe.executor.fetch import Copied
 from krea_pipe.pipeline.spec import Loaded
@@ -196,6 +196,26 @@ class Execution:
         """
         return token_for(self.target, self.environment)
 
+    def drawn_by(self, engine: EngineSpec | None) -> "Execution":
+        """How the work of a pipeline is carried out.
+
+        Args:
+            engine: what draws its images, if it names an engine.
+
+        Returns:
+            The same, with the engine in place of the API, unless proofs are drawn.
+
+        Raises:
+            UsageError: a webhook is wanted, and an engine calls none.
+        """
+        target = with_engine(self.target, engine)
+        if target.engine is None:
+            return self
+        if self.webhook is not None or self.listener is not None:
+            message = "an engine answers at once and calls no webhook"
+            raise UsageError(Problem("webhook_engine", message, hint="remove --webhook-url and --webhook-listen"))
+        return replace(self, target=target, pace=LOCAL_PACE)
+
     def carry_out(self, work: RunWork, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
         """Run a plan, in a separate thread if this thread already has an event loop.
 
@@ -211,6 +231,7 @@ class Execution:
             KeyboardInterrupt: interrupted twice; the journal is safe.
         """
         # Network code, which a plan without work spares.
+        from krea_pipe.core.git import person_of  # noqa: PLC0415
         from krea_pipe.executor.executor import ExecutionOptions, Order, execute  # noqa: PLC0415
 
         options = self.options
@@ -221,7 +242,7 @@ class Execution:
             target=self.target,
             token=work.token or self.token(),
             run_id=run_id,
-            origin=self.target.origin if self.target.kind == "live" else f"local:{run_id}",
+            origin=self.target.origin if self.target.lasting else f"{self.target.kind}:{run_id}",
             pace=self.pace,
             watch=listeners.watch,
             deliver=work.deliver,
@@ -288,7 +309,28 @@ def token_for(target: Target, environment: Mapping[str, str]) -> Token:
     Raises:
         RefusedByKrea: the environment has no key that can be used.
     """
-    return Token("local") if target.kind == "local" else api_token(environment)
+    match target.kind:
+        case "local":
+            return Token("local")
+        case "engine":
+            return Token(_engine_key(target.engine, environment))
+        case "live":
+            return api_token(environment)
+
+
+def _engine_key(engine: EngineSpec | None, environment: Mapping[str, str]) -> str:
+    """The key of an engine's server; "" for one that wants none.
+
+    Raises:
+        RefusedByKrea: the environment does not have it.
+    """
+    if engine is None or engine.key_name is None:
+        return ""
+    secret = environment.get(engine.key_name, "").strip()
+    if not secret or not secret.isascii() or not secret.isprintable():
+        message = f"the environment variable {engine.key_name} has no key for the engine"
+        raise RefusedByKrea(Problem("no_key", message, hint="set it, or remove `key_env` from `engine:`"))
+    return secret
 
 
 def transport_for(target: Target, allowed: Allowed = NONE_ALLOWED) -> "httpx.AsyncBaseTransport | None":

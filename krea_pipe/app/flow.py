@@ -1,8 +1,7 @@
 """The whole flow, in order: load → expand → plan → run → report. Every command is a prefix of it."""
 
-import itertools
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,29 +9,27 @@ from itertools import chain
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
+from krea_pipe.app.finished_run import FinishedRun as FinishedRun
 from krea_pipe.app.planned_run import ALL as ALL
 from krea_pipe.app.planned_run import PlannedRun as PlannedRun
 from krea_pipe.app.planned_run import RunOptions as RunOptions
 from krea_pipe.app.planned_run import fetch_kinds as fetch_kinds
-from krea_pipe.app.planned_run import load_pipeline as load_pipeline
 from krea_pipe.app.planned_run import out_folder as out_folder
 from krea_pipe.app.planned_run import plan_run as plan_run
 from krea_pipe.app.planned_run import planned as planned
 from krea_pipe.app.planned_run import record_of
-from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
-from krea_pipe.app.run_pipeline import finish_run
-from krea_pipe.core.errors import InvalidInput, Problem, UsageError
+from krea_pipe.app.reading import cells as cells
+from krea_pipe.app.reading import load_pipeline as load_pipeline
+from krea_pipe.app.reading import stage_cells as stage_cells
+from krea_pipe.app.reading import stage_graph as stage_graph
+from krea_pipe.app.reading import texts as texts
+from krea_pipe.app.unchanged import note_state, unchanged_run
+from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import Target, Token
+from krea_pipe.core.settings import Target, Token, image_kind
 from krea_pipe.executor.deliver import open_delivery
 from krea_pipe.executor.fetch import Copied, fetch_images, with_fetched
-from krea_pipe.matrix.cell import Cell
-from krea_pipe.matrix.graph import Graph, build_graph
-from krea_pipe.matrix.matrix import MAX_CELLS, Expansion
-from krea_pipe.matrix.matrix_parts import CellText, cell_text
-from krea_pipe.matrix.selecting import selected
-from krea_pipe.matrix.selection import Selection
 from krea_pipe.pipeline.model import Budget, Pipeline
 from krea_pipe.pipeline.references import check_bytes
 from krea_pipe.pipeline.spec import Loaded as Loaded
@@ -48,6 +45,7 @@ from krea_pipe.planning.budget import (
     shards_of,
     share_of,
 )
+from krea_pipe.planning.keyed_cells import KeyedCell as KeyedCell
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import (
@@ -58,92 +56,10 @@ from krea_pipe.planning.plan import (
 )
 from krea_pipe.planning.plan_file import check_planned, limits_for
 from krea_pipe.report.checks.commands import check_commands
-from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
 from krea_pipe.report.folder import runs_folder
 from krea_pipe.store.atomic import make_folder
 from krea_pipe.store.home import make_home
 from krea_pipe.store.space import Space, open_space
-
-
-def cells(
-    loaded: Loaded,
-    *,
-    max_cells: int = MAX_CELLS,
-    selection: Selection | None = None,
-    warnings: list[Problem] | None = None,
-) -> Iterator[tuple[Cell, Key]]:
-    """Every cell with the key of its request, streamed unless some are selected.
-
-    Args:
-        loaded: the pipeline.
-        max_cells: refuse a matrix with more cells.
-        selection: which cells; None is all of them.
-        warnings: takes what is allowed but probably not meant.
-
-    Yields:
-        Cells in the order of the stages, each with its key.
-
-    Raises:
-        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
-    """
-    expansion = Expansion(
-        loaded.pipeline, loaded.fingerprints, max_cells, warnings=[] if warnings is None else warnings
-    )
-    if selection is None or selection.is_all:
-        yield from expansion.keyed()
-        return
-    if selection.needs_results:
-        hint = "use it with plan, run or report"
-        raise UsageError(
-            Problem("bad_selection", f"cells cannot be selected by {selection.needs_results} here", hint=hint)
-        )
-    yield from selected(list(expansion.keyed()), selection, loaded.pipeline, {})
-
-
-def texts(loaded: Loaded, *, max_cells: int = MAX_CELLS, selection: Selection | None = None) -> Iterator[CellText]:
-    """Every cell as text, which costs far less than as a `Cell`.
-
-    Args:
-        loaded: the pipeline.
-        max_cells: refuse a matrix with more cells.
-        selection: which cells; None is all of them.
-
-    Returns:
-        The texts of the cells in the order of the stages, streamed unless some are selected.
-
-    Raises:
-        UsageError: the selection asks for a status.
-        InvalidInput: with every problem. NothingSelected: no cell fits the selection.
-    """
-    if selection is None or selection.is_all:
-        return Expansion(loaded.pipeline, loaded.fingerprints, max_cells).texts()
-    return itertools.starmap(cell_text, cells(loaded, max_cells=max_cells, selection=selection))
-
-
-def stage_cells(loaded: Loaded, stage: str) -> list[KeyedCell]:
-    """Every cell of one stage with its key.
-
-    Raises:
-        InvalidInput: some cannot be made.
-    """
-    return Expansion(loaded.pipeline, loaded.fingerprints).of_stage(stage)
-
-
-def stage_graph(loaded: Loaded, max_cells: int) -> Graph:
-    """The stages with their images and prices, generated or not, and which of them wait for others.
-
-    Args:
-        loaded: the pipeline.
-        max_cells: refuse a matrix with more cells.
-
-    Returns:
-        The stages in the order of the file; prices are in US dollars.
-
-    Raises:
-        InvalidInput: with every problem.
-    """
-    expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells)
-    return build_graph(loaded.pipeline, expansion.keyed(), expansion.waiting)
 
 
 def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -> None:
@@ -194,12 +110,19 @@ def run_pipeline(
     Raises:
         KreaPipeError: the run cannot start; nothing was sent.
     """
+    execution = execution.drawn_by(loaded.pipeline.engine)
     started_at, space = datetime.now(UTC), open_space(home, execution.target.space)
     run_id = new_run_id(loaded.pipeline.name, started_at)
     make_home(home)
     with space.presence.shown(run_id):
         prepared = prepare_run(loaded, home, execution, out=out, options=options)
-        return finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+        if options.names_last_report and (last := unchanged_run(prepared, home)) is not None:
+            return last
+        from krea_pipe.app.run_pipeline import finish_run  # noqa: PLC0415 (the report, which others do without)
+
+        finished = finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
+        note_state(prepared, finished)
+        return finished
 
 
 def prepare_run(loaded: Loaded, home: Path, execution: Execution, *, out: Path, options: RunOptions) -> Prepared:
@@ -248,12 +171,13 @@ def _prepared(
     target, budget = execution.target, loaded.pipeline.budget
     if _is_unpaid(target, options):
         basis = replace(basis, plan=_unpaid(basis.plan), whole=_unpaid(basis.whole))
-    plan, limits = basis.plan, _approved_limits(basis.plan, budget, options)
+    plan = basis.plan
+    limits = _approved_limits(plan, budget, options).for_price(bills=target.bills)
     check_bytes(plan.images)
     source, is_local = loaded.pipeline.document.file, target.kind == "local"
     out = out_folder(options.out, loaded.pipeline.name, local=is_local)
     delivery = open_delivery(
-        space, out, target.kind, plan, file=source, changed=options.changed, is_over=loaded.pipeline.is_over
+        space, out, image_kind(target.kind), plan, file=source, changed=options.changed, is_over=loaded.pipeline.is_over
     )
     token = execution.token() if plan.has_calls else None
     if token is not None:
@@ -313,7 +237,7 @@ def fetch_copies(loaded: Loaded, space: Space, target: Target, options: RunOptio
 
 def _is_unpaid(target: Target, options: RunOptions) -> bool:
     """Whether a run must not pay for anything."""
-    return target.kind == "live" and options.frozen and not options.allow_render
+    return target.kind != "local" and options.frozen and not options.allow_render
 
 
 def _unpaid(plan: Plan) -> Plan:
@@ -355,9 +279,9 @@ def _allowed(basis: PlannedRun, target: Target, budget: Budget, limits: Limits) 
 def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOptions | None:
     """What a run does with the lock file.
 
-    Only live runs write one, because proofs are not results.
+    Proofs are not results, so their runs write none.
     """
-    if options.lock is None or not (options.frozen or target.kind == "live"):
+    if options.lock is None or not (options.frozen or target.kind != "local"):
         return None
     lock = basis.lock or read_lock(options.lock)
     keys = {cell.id: key for cell, key in basis.found}

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from krea_pipe.app import flow
+from krea_pipe.app.lock_place import changes_cells
 from krea_pipe.app.pictures import sign
 from krea_pipe.app.workspace import Workspace, open_workspace
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.settings import image_kind
 from krea_pipe.executor.deliver import digests_at
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.lock_check import Review, accept_images, review_files, review_images
@@ -25,33 +27,6 @@ class Reviewed:
     lock: Path
     reviews: tuple[Review, ...]
     out: Path | None = None
-
-
-def lock_of_run(file: Path, lock: Path | None, overrides: Overrides, *, frozen: bool) -> Path | None:
-    """The lock file that a run keeps, or with `frozen` reads.
-
-    Args:
-        file: the pipeline.
-        lock: the lock file that is named, if one is.
-        overrides: settings that override the pipeline.
-        frozen: whether the run only reads it.
-
-    Returns:
-        The lock file; None where the cells are not those of the file.
-    """
-    return lock if lock or (changes_cells(overrides) and not frozen) else lock_path(file)
-
-
-def changes_cells(overrides: Overrides) -> bool:
-    """Whether options override a file, in which case its cells can differ from those of its lock file.
-
-    Args:
-        overrides: the settings of the command line.
-
-    Returns:
-        False when the cells are those of the file alone.
-    """
-    return bool(overrides.profiles or overrides.sets or overrides.var_files)
 
 
 def review_drawn(
@@ -127,10 +102,11 @@ def stale_files_of(
     if changes_cells(overrides):
         message = "--strict cannot be combined with --profile, --set and --vars, because they change the cells"
         raise UsageError(Problem("bad_option", message, hint="verify FILE without them"))
-    loaded, workspace = flow.load_pipeline(file, overrides), open_workspace(environment, file)
+    loaded = flow.load_pipeline(file, overrides)
+    workspace = open_workspace(environment, file, engine=loaded.pipeline.engine)
     folder = flow.out_folder(out, loaded.pipeline.name, local=False)
     basis = flow.planned(loaded, workspace.space, workspace.target, flow.RunOptions(options.max_cells))
-    found = find_marked_stale_files(workspace.space, folder, workspace.target.kind, basis.produced(file))
+    found = find_marked_stale_files(workspace.space, folder, image_kind(workspace.target.kind), basis.produced(file))
     return tuple(one.path for one in found)
 
 
@@ -163,7 +139,7 @@ def _drawn(
 ) -> tuple[Lockfile, Plan, Workspace]:
     loaded = flow.load_pipeline(file, overrides)
     lock = read_lock(_lock_of(file, options.lock, overrides))
-    workspace = open_workspace(environment, file)
+    workspace = open_workspace(environment, file, engine=loaded.pipeline.engine)
     return lock, flow.plan_run(loaded, workspace.space, workspace.target, options), workspace
 
 

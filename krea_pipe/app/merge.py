@@ -19,13 +19,14 @@ from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.provenance import Mark, bare, bare_bytes, with_mark
+from krea_pipe.core.settings import image_kind
 from krea_pipe.executor.deliver import remember_lock
 from krea_pipe.planning.lockfile import SUFFIX, Lockfile, read_lock
 from krea_pipe.planning.merged_lock import merged_lock
 from krea_pipe.planning.out_folder import InTheWay, in_the_way
 from krea_pipe.planning.shard_record import SHARD_FILE, read_shard_record
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import RECORD, find_run, note_run, read_report, runs_folder, space_of, write_report
+from krea_pipe.report.folder import RECORD, find_run, note_run, read_report, runs_folder, space_of
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.merging import (
     MergedRow,
@@ -39,6 +40,7 @@ from krea_pipe.report.merging import (
     missing_cells,
 )
 from krea_pipe.report.model import DeliveredFile, Report, Row, seen_from
+from krea_pipe.report.rendered_forms import write_report
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.blobs import MOST_BLOB_BYTES
@@ -102,7 +104,7 @@ def merge_runs(
     space = space_of(latest, home)
     folder = runs_folder(home) / new_run_id(latest.pipeline.name, moment)
     place = out_folder(out, latest.pipeline.name, local=latest.target.kind == "local")
-    delivery = _Images(space, place, latest.target.kind)
+    delivery = _Images(space, place, image_kind(latest.target.kind))
     rows = [delivery.deliver(one) for one in rows]
     code = merged_exit_code(runs, rows, missing, codes)
     if (delivery.kept or (needs_images and delivery.absent)) and code in (ExitCode.DONE, ExitCode.WAITING):

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.app import flow
-from krea_pipe.app.execution import Listeners, SendOptions, open_execution
-from krea_pipe.app.lock_files import changes_cells
+from krea_pipe.app.execution import Execution, Listeners, SendOptions, open_execution
+from krea_pipe.app.lock_place import changes_cells
 from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError as KreaPipeError
 from krea_pipe.core.errors import NothingSelected, Problem, UsageError
 from krea_pipe.core.outcome import Outcome
+from krea_pipe.core.settings import with_engine
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.budget import Limits
@@ -148,7 +149,8 @@ def plan(pipeline: Pipeline, *, local: bool = False, select: Texts | None = None
     Raises:
         KreaPipeError: a cell cannot be made, nothing is selected, or the store cannot be read.
     """
-    workspace = open_workspace(os.environ, pipeline.file, local=local)
+    engine = pipeline.loaded.pipeline.engine
+    workspace = open_workspace(os.environ, pipeline.file, local=local, engine=engine)
     homes = open_other_homes(os.environ, pipeline.file)
     options = flow.RunOptions(
         selection=_selection(select),
@@ -197,7 +199,7 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
         KeyboardInterrupt: interrupted twice.
     """
     ignored: list[Problem] = []
-    execution = open_execution(target_of(os.environ, local=local), SendOptions(), os.environ)
+    execution = _execution(pipeline, local=local)
     finished = flow.run_pipeline(
         pipeline.loaded,
         open_home(os.environ, pipeline.file),
@@ -219,6 +221,11 @@ def run(  # noqa: PLR0913 (each is an option of its own, by its name)
     if finished.ending.error is not None:
         raise finished.ending.error
     return replace(finished, warnings=(*finished.warnings, *ignored))
+
+
+def _execution(pipeline: Pipeline, *, local: bool) -> Execution:
+    target = with_engine(target_of(os.environ, local=local), pipeline.loaded.pipeline.engine)
+    return open_execution(target, SendOptions(), os.environ)
 
 
 def _lock_of(pipeline: Pipeline, *, frozen: bool) -> Path | None:

@@ -9,18 +9,27 @@ from pathlib import Path
 
 from krea_pipe._version import __version__
 from krea_pipe.app import flow
-from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.workspace import open_workspace, target_of
 from krea_pipe.core.errors import KreaPipeError, Problem, UsageError
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.settings import Target, live_target, origin_of
+from krea_pipe.core.settings import Target, image_kind, live_target, origin_of
 from krea_pipe.pipeline.pricing import PriceRow
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.pipeline.spec.loading import repository_root
 from krea_pipe.planning.budget import cap_of, check_budget, share_of, sum_within
 from krea_pipe.planning.out_folder import InTheWay, look_over
 from krea_pipe.planning.plan import Hold, Plan, Submit, Sum
-from krea_pipe.planning.plan_file import PlanFile, digest_of, fetches_of, is_plan_file, parts_of, read_plan_file
+from krea_pipe.planning.plan_file import (
+    ENGINE_PLAN,
+    LOCAL_PLAN,
+    PlanFile,
+    digest_of,
+    fetches_of,
+    is_plan_file,
+    parts_of,
+    read_plan_file,
+)
 from krea_pipe.planning.recipe_files import look_over_recipes, stored_results
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
@@ -134,14 +143,16 @@ def forecast_of(
     Raises:
         KreaPipeError: the store cannot be read, or nothing is selected.
     """
-    limits, workspace = options.limits, open_workspace(environment, file, local=local)
+    workspace = open_workspace(environment, file, local=local, engine=loaded.pipeline.engine)
+    limits = options.limits if local else options.limits.for_price(bills=workspace.target.bills)
     ignored: list[Problem] = []
     remote = open_remote(environment, workspace.target, ignored.append)
     options = replace(options, homes=open_other_homes(environment, file), remote=remote)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     basis = replace(basis, problems=(*basis.problems, *ignored))
     loaded = replace(loaded, of_cells=basis.warnings)
-    cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, limits), limits)
+    own = options.limits
+    cap = cap_of(share_of(loaded.pipeline.budget, basis.plan, basis.whole, own), own)
     reach, refusal = basis.plan.total(Submit), None
     if not local:
         reach = sum_within(basis.plan, limits)
@@ -151,9 +162,9 @@ def forecast_of(
             refusal = error.problems[0]
     out = flow.out_folder(options.out, loaded.pipeline.name, local=local)
     target, source = workspace.target, loaded.pipeline.document.file
-    taken = look_over(workspace.space, out, target.kind, basis.plan, file=source).taken
+    taken = look_over(workspace.space, out, image_kind(target.kind), basis.plan, file=source).taken
     stored = stored_results(basis.plan)
-    recipes = look_over_recipes(workspace.space, out, target.kind, basis.plan, stored, source=source)
+    recipes = look_over_recipes(workspace.space, out, image_kind(target.kind), basis.plan, stored, source=source)
     files = RecipeCounts(recipes.total, len(recipes.to_make) + recipes.waiting)
     taken += [one for _, one in recipes.taken]
     return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, (*taken,), files)
@@ -177,7 +188,7 @@ def write_plan_file(path: Path, forecast: Forecast) -> PlanFile:
     approval = PlanFile(
         krea_pipe=__version__,
         pipeline=forecast.file,
-        target="local" if forecast.target.kind == "local" else forecast.target.base,
+        target=_name_of(forecast.target),
         profiles=tuple(forecast.overrides.profiles),
         set=tuple(forecast.overrides.sets),
         vars=tuple(forecast.overrides.var_files),
@@ -246,6 +257,17 @@ def run_request(
     return RunRequest(approval.pipeline, over, approval.max_cells, target, lock, approval)
 
 
+def _name_of(target: Target) -> str:
+    """An API as a plan file names it; where the replicas of an engine are does not matter."""
+    match target.kind:
+        case "local":
+            return LOCAL_PLAN
+        case "engine":
+            return ENGINE_PLAN
+        case "live":
+            return target.base
+
+
 def _check_contents(approval: PlanFile) -> None:
     """Refuse what would make a plan file more than a plan of a pipeline here: other files, another budget."""
     here = repository_root(Path.cwd() / "plan")
@@ -289,6 +311,8 @@ def _check_target(file: Path, approval: PlanFile, environment: Mapping[str, str]
         message = f"{file} is a plan for {approval.target}, not for the local Krea"
         hint = "create another plan: krea-pipe plan FILE --local --out PLANFILE"
         raise UsageError(Problem("plan_file_target", message, hint=hint))
+    if approval.is_for_engine:
+        return
     target = live_target(environment)
     if not approval.is_local and target.origin != origin_of(approval.target):
         message = f"{file} is a plan for {approval.target}, not for {target.base}"

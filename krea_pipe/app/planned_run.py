@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.app.run_pipeline import FinishedRun as FinishedRun
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target
@@ -14,11 +13,11 @@ from krea_pipe.matrix.selecting import Drawable, drawable, selected
 from krea_pipe.matrix.selection import Selection, parse_selection
 from krea_pipe.matrix.sharding import Shard, of_shard, shard_numbers
 from krea_pipe.pipeline.spec import Loaded as Loaded
-from krea_pipe.pipeline.spec import Overrides, read_pipeline
 from krea_pipe.planning.budget import (
     Limits,
 )
 from krea_pipe.planning.free_sources import FreePlaces, FreeSource, Offers, find_offers
+from krea_pipe.planning.keyed_cells import FetchKind, KeyedCell
 from krea_pipe.planning.lock_check import moved_lock
 from krea_pipe.planning.lockfile import Lockfile, LockLine, read_lock
 from krea_pipe.planning.out_folder import Changed
@@ -39,11 +38,7 @@ from krea_pipe.planning.plan import (
 from krea_pipe.planning.plan_file import PlanFile, planned_cells
 from krea_pipe.planning.shard_record import ShardRecord
 from krea_pipe.planning.stale_files import Produced
-from krea_pipe.report.compare.comparison import FetchKind
-from krea_pipe.report.compare.comparison import KeyedCell as KeyedCell
-from krea_pipe.store.checked_images import CheckedImages
 from krea_pipe.store.home import OtherHomes
-from krea_pipe.store.home_place import find_home
 from krea_pipe.store.known import Known, failed_checks, look_up
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.replay import Replay
@@ -85,6 +80,8 @@ class RunOptions:
     """Whether files that no cell produces any longer are removed from the output folder."""
     run_name: str = ""
     """What shards that belong together are named in the shared store."""
+    names_last_report: bool = False
+    """Whether a run that has nothing to do, and would report what the last one has, names its report."""
     cells: Sequence[KeyedCell] | None = None
     """What is generated in place of the cells of the pipeline."""
 
@@ -131,31 +128,6 @@ class PlannedRun:
         return Produced(source.absolute().as_posix(), self.found, self.cells_gone(), not self.idle)
 
 
-def load_pipeline(
-    file: Path,
-    overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
-    *,
-    allow_library: bool = False,
-    edited: bytes | None = None,
-) -> Loaded:
-    """Read a pipeline file and every image that it names; an image that was found to be whole is not decoded again.
-
-    Args:
-        file: the pipeline file.
-        overrides: what the command line says over it; its environment names the home folder.
-        allow_library: accept a file without stages, whose definitions other files use.
-        edited: read these bytes in place of those of the file, which an edit is going to replace.
-
-    Returns:
-        The pipeline and its images.
-
-    Raises:
-        InvalidInput: with every problem of the file and of its images. UsageError: the overrides are wrong.
-    """
-    checked = CheckedImages(find_home(overrides.environment, file))
-    return read_pipeline(file, overrides, checked, allow_library=allow_library, edited=edited)
-
-
 def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> Plan:
     """Decide what a run would do, from the files and the store alone.
 
@@ -182,12 +154,12 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     found = able.found
     known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
     origin = target.origin if target.lasting else ""
-    free = target.kind == "local"
+    is_local = target.kind == "local"
     is_whole = all(key in known.results for _, key in found)
-    lock = None if options.lock is None or free or is_whole else read_lock(options.lock)
+    lock = None if options.lock is None or is_local or is_whole else read_lock(options.lock)
     locked = {} if lock is None else _drawn_by(lock, target.space, known.journal)
     plan_options = PlanOptions(
-        *(name, origin, free, options.resubmit, options.retry_rejected),
+        *(name, origin, not target.bills, options.resubmit, options.retry_rejected),
         prices=loaded.pipeline.prices,
         locked=locked,
     )
@@ -199,7 +171,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     chosen = selected(found, options.selection, loaded.pipeline, statuses, failed)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    missing = [] if free else [one for one in chosen if one[1] not in known.results]
+    missing = [] if is_local else [one for one in chosen if one[1] not in known.results]
     offers = _offers(missing, space, target, options, plan_options)
     plan_options = replace(plan_options, offers=offers.by_key)
     plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
@@ -210,7 +182,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     waiting = [one for one in able.waiting if options.selection.is_all]
     plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
     moved = None
-    if options.lock is not None and not free:
+    if options.lock is not None and not is_local:
         moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
     warnings = (*able.warnings, *([moved] if moved else []))
     return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)

@@ -40,14 +40,14 @@ _CONNECT_SECONDS = 10.0
 
 
 @contextmanager
-def open_ray(address: str) -> Iterator["RayEngine"]:
+def open_ray(address: str) -> Iterator["RayCluster"]:
     """Connect to a cluster.
 
     Args:
         address: HOST:PORT of its head, `auto` for one of this machine, `local` for one that ends with this run.
 
     Yields:
-        The engine.
+        The cluster.
 
     Raises:
         UsageError: Ray is not installed. StateError: the cluster cannot be reached, or is of another version.
@@ -57,7 +57,7 @@ def open_ray(address: str) -> Iterator["RayEngine"]:
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):  # Ray prints there
         _connect(ray, address)
         try:
-            yield RayEngine(ray)
+            yield RayCluster(ray)
         finally:
             ray.shutdown()
 
@@ -87,7 +87,7 @@ def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 (an optional libra
 
 
 @dataclass(slots=True)
-class RayEngine:
+class RayCluster:
     """Starts shards as tasks, and looks what they say.
 
     Args:

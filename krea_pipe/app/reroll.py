@@ -189,7 +189,7 @@ def take_seed(
 
 def _read(request: RerollRequest, environment: Mapping[str, str], *, local: bool) -> _Basis:
     loaded = flow.load_pipeline(request.file, request.overrides)
-    workspace = open_workspace(environment, request.file, local=local)
+    workspace = open_workspace(environment, request.file, local=local, engine=loaded.pipeline.engine)
     options = flow.RunOptions(request.max_cells)
     basis = flow.planned(loaded, workspace.space, workspace.target, options)
     statuses = {step.key: status_of(step, basis.replay) for step in basis.plan.steps}

@@ -1,12 +1,13 @@
 """A prepared plan is carried out: its outcomes are kept, delivered and reported."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
+from krea_pipe.app.execution import Execution, Listen, Prepared
+from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.app.maintenance.remote_cache import push
 from krea_pipe.app.packed_runs import pack_runs
 from krea_pipe.app.pictures import measure, shrink, transcode
@@ -14,9 +15,9 @@ from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending, Failure, FailureClass, Outcome, iso
 from krea_pipe.core.request import Key
+from krea_pipe.core.settings import image_kind
 from krea_pipe.executor.deliver import mark_reported, remember, remember_lock, take_over_costs
 from krea_pipe.executor.prune import Pruned, prune
-from krea_pipe.matrix.cell import Waiting
 from krea_pipe.planning.budget import FROZEN, NOT_ALLOWED
 from krea_pipe.planning.lock_check import LockUpdate, update_lock
 from krea_pipe.planning.lockfile import read_lock
@@ -29,38 +30,17 @@ from krea_pipe.report.build import Delivered, RunFacts, build_report, git_state
 from krea_pipe.report.checks.checking import CheckOptions, check_images, has_failed
 from krea_pipe.report.checks.commands import CommandRunner
 from krea_pipe.report.decisions import decisions_json, read_decisions
-from krea_pipe.report.folder import note_run, write_planned, write_report
+from krea_pipe.report.folder import note_run
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import Report, seen_from
 from krea_pipe.report.recipe_delivery import RecipeDelivery, deliver_recipes, not_made
+from krea_pipe.report.rendered_forms import write_planned, write_report
 from krea_pipe.report.thumbnails import keep_reference_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.lock import exclusive, lockfiles_lock
 from krea_pipe.store.remote.bucket import RemoteFailed
 
 _MOST_NAMED = 5
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRun:
-    """A finished run: its report, its folder, how it ended, and the new lock file.
-
-    `problems` say why the lock file could not be written, and which files in the output folder were kept because
-    someone has changed them; the images are stored nevertheless. `fetched` are copied images, `warnings` are about
-    picks, lock files and delivered files; `recipes` is the outcome of the files of recipes, `pruned` of
-    stale files.
-    """
-
-    report: Report
-    folder: Path
-    ending: Ending
-    waiting: tuple[Waiting, ...] = ()
-    kept: LockUpdate | None = None
-    problems: tuple[Problem, ...] = ()
-    fetched: Fetched | None = None
-    warnings: tuple[Problem, ...] = ()
-    recipes: RecipeDelivery = field(default_factory=RecipeDelivery)
-    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +156,7 @@ def _prune(prepared: Prepared, ending: Ending) -> Pruned | None:
     if prepared.produced is None or ending.interrupted or ending.error or ending.refusal or ending.limit:
         return None
     folder = prepared.delivery.folder
-    return prune(folder, find_stale_files(prepared.space, folder, prepared.target.kind, prepared.produced))
+    return prune(folder, find_stale_files(prepared.space, folder, image_kind(prepared.target.kind), prepared.produced))
 
 
 def _unpruned(pruned: Pruned | None) -> tuple[Problem, ...]:
@@ -192,18 +172,18 @@ def _deliver_recipes(prepared: Prepared, outcomes: Mapping[Key, Outcome], ending
     """Make the files of recipes from the images that are stored, unless the run was stopped."""
     if not any(cell.files for step in prepared.plan.steps for cell in step.cells):
         return RecipeDelivery()
-    delivery, target = prepared.delivery, prepared.target
+    delivery, kind = prepared.delivery, image_kind(prepared.target.kind)
     results = {key: outcome.result for key, outcome in outcomes.items() if outcome.result is not None}
     source = prepared.loaded.pipeline.document.file
     files = look_over_recipes(
-        *(prepared.space, delivery.folder, target.kind, prepared.plan, results),
+        *(prepared.space, delivery.folder, kind, prepared.plan, results),
         source=source,
         changed=delivery.out.changed,
         is_over=delivery.is_over,
     )
     if ending.interrupted or ending.error is not None:
         return not_made(files)
-    return deliver_recipes(files, prepared.space, target.kind, transcode)
+    return deliver_recipes(files, prepared.space, kind, transcode)
 
 
 def _checked(prepared: Prepared, report: Report, code: ExitCode) -> tuple[Report, ExitCode, tuple[Problem, ...]]:

@@ -1,4 +1,4 @@
-"""The files that a pipeline reads, as an engine gives them to other machines, without the home folder and images."""
+"""The files that a pipeline reads, as a cluster gives them to other machines, without the home folder and images."""
 
 import os
 import tempfile

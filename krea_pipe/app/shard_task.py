@@ -1,6 +1,6 @@
-"""One shard as a task of an engine: a pipeline's files are written to a folder, and a separate process runs them.
+"""One shard as a task of a cluster: a pipeline's files are written to a folder, and a separate process runs them.
 
-An engine may start a task again, on the same machine or on another: what was paid is in the shared store. The process
+A cluster may start a task again, on the same machine or on another: what was paid is in the shared store. The process
 ends its run as a first Ctrl-C does when its input is closed, so also when the task that started it is killed; a task
 that is started again on the same machine waits for that, and continues in the same home folder.
 """

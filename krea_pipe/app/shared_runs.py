@@ -5,7 +5,7 @@ Shards belong together by a name that they have in common: jobs of one CI run ha
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 from krea_pipe.app.merge import Merged, find_shard_runs, merge_runs
@@ -16,35 +16,10 @@ from krea_pipe.report.merging import ShardRun
 from krea_pipe.store.home import make_home
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.remote.results import BLOBS
-from krea_pipe.store.remote.shard_runs import RUN_NAME
 from krea_pipe.store.space import Space
 
-NAME_VARIABLES = ("KREA_PIPE_RUN_NAME", "GITHUB_RUN_ID", "CI_PIPELINE_ID")
 """What names the run of a CI; the first that is set counts."""
 _SHOWN = 5
-
-
-def read_run_name(text: str | None, environment: Mapping[str, str]) -> str:
-    """Read the name that all shards of a distributed run have in common.
-
-    Args:
-        text: the name that the command line gives, if any.
-        environment: the variables of a CI.
-
-    Returns:
-        The name; "" for none.
-
-    Raises:
-        UsageError: it is not a valid name.
-    """
-    source, name = "--run-name", text
-    if name is None:
-        source = next((one for one in NAME_VARIABLES if environment.get(one, "").strip()), "")
-        name = environment.get(source, "").strip()
-    if (text is not None or name) and not RUN_NAME.fullmatch(name):
-        hint = "letters, digits, `.`, `_` and `-`, at most 64"
-        raise UsageError(Problem("bad_option", f"{source} {name!r} is not a valid name of a run", hint=hint))
-    return name
 
 
 def merge_shared(

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from krea_pipe.app import flow
+from krea_pipe.app.reading import cells, load_pipeline
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError, whole_file
+from krea_pipe.core.relative_path import seen_from
 from krea_pipe.pipeline.spec import Overrides, is_library
 from krea_pipe.pipeline.staged import Candidate, Index, find_pipelines, inputs_of, may_be_read, read_index
-from krea_pipe.report.model import seen_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
         The number of its cells, its problems and warnings, and the files that it reads.
     """
     try:
-        loaded = flow.load_pipeline(file, overrides, allow_library=True)
+        loaded = load_pipeline(file, overrides, allow_library=True)
         found = list[Problem]()
         library = is_library(loaded.pipeline.document.data)
-        count = 0 if library else sum(1 for _ in flow.cells(loaded, max_cells=max_cells, warnings=found))
+        count = 0 if library else sum(1 for _ in cells(loaded, max_cells=max_cells, warnings=found))
     except InvalidInput as error:
         return Checked(file, 0, error.problems)
     inputs = frozenset(inputs_of(loaded.pipeline, loaded.fingerprints))

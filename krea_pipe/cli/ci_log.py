@@ -20,17 +20,16 @@ _HOSTS = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "TF_BUILD", "TEAMCITY_VERSION", A
 _OFF = frozenset(("", "0", "false", "no"))
 
 # Characters that a comparison of texts by their meaning passes over, and colours: a host may see the signs around them
-# as one. Possessive, so that a long run of them is read once.
+# as one. Possessive, so that a long run of them is read once. Compiled when the first line is printed.
 _UNSEEN = (
     "(?:\x1b\\[[0-9;?]*+[A-Za-z]|[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\ufe00-\ufe0f\ufeff])"
 )
 _OLD_FORM = rf"(#{_UNSEEN}*+#(?:{_UNSEEN}|\w)*+)(\[)"
 _SECTION = r"(section_(?:start|end):)(?=\d)"
-_ANYWHERE = re.compile(f"{_OLD_FORM}|{_SECTION}")
-_OLD_FORM_ALONE, _SECTION_ALONE = re.compile(_OLD_FORM), re.compile(_SECTION)
-"""The same, each alone: `re` finds a pattern that begins with plain characters many times as fast as one of several."""
-_AT_BEGIN = re.compile(rf"((?:{_UNSEEN}|\s)*+:{_UNSEEN}*+)(?=:)")
+"""`re` finds a pattern that begins with plain characters many times as fast as one of several."""
+_ANYWHERE = rf"{_OLD_FORM}|{_SECTION}"
+_AT_BEGIN = rf"((?:{_UNSEEN}|\s)*+:{_UNSEEN}*+)(?=:)"
 _LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 """Control characters that JSON strings may contain unescaped."""
 _KEPT = 4096
@@ -50,15 +49,15 @@ def inert(text: str) -> str:
 def inert_json(text: str) -> str:
     """Equivalent JSON that `inert` does not change: commands can occur only in its strings."""
     if "#" in text:
-        text = _OLD_FORM_ALONE.sub(r"\1\\u005b", text)
+        text = re.sub(_OLD_FORM, r"\1\\u005b", text)
     if "section_" in text:
-        text = _SECTION_ALONE.sub(lambda found: found[1].replace(":", "\\u003a"), text)
+        text = re.sub(_SECTION, lambda found: found[1].replace(":", "\\u003a"), text)
     return text if text.isascii() else _LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _inert_line(line: str) -> str:
-    line = _ANYWHERE.sub(_broken, line)
-    begin = _AT_BEGIN.match(line)
+    line = re.sub(_ANYWHERE, _broken, line)
+    begin = re.match(_AT_BEGIN, line)
     return f"{begin[1]} {line[begin.end() :]}" if begin else line
 
 
@@ -98,7 +97,7 @@ def print_command(
 
 
 def _data(text: str) -> str:
-    plain = _ANYWHERE.sub(_broken, writable(text))
+    plain = re.sub(_ANYWHERE, _broken, writable(text))
     return plain.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

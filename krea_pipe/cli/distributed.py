@@ -30,9 +30,10 @@ from krea_pipe.cli.messages import Level, StderrLog, print_json, problem_json
 from krea_pipe.cli.options import overrides, selection
 from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name
 from krea_pipe.core.errors import Problem, UsageError
+from krea_pipe.core.settings import with_engine
 from krea_pipe.planning.budget import Limits
 from krea_pipe.store.home import open_home, open_other_homes
-from krea_pipe.store.remote.remote import ADDRESS_NAME, Remote
+from krea_pipe.store.remote.remote import ADDRESS_NAME
 
 
 def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
@@ -49,7 +50,7 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
     Raises:
         KreaPipeError: the run cannot begin, or no shard wrote a report.
     """
-    address, shards = _engine(flags)
+    address, shards = _cluster(flags)
     stderr_log = StderrLog(flags["quiet"], flags["log_format"] == "json")
     is_told = not as_json or stderr_log.in_json
 
@@ -73,25 +74,27 @@ def run_distributed(file: Path, flags: RunFlags, *, as_json: bool) -> int:
         message = f"cells cannot be selected by {options.selection.needs_results} with --on"
         raise UsageError(Problem("bad_option", message, hint=hint))
     request = run_request(file, overrides(flags), options, os.environ, local=False)
+    loaded = flow.load_pipeline(request.file, request.overrides)
+    request = replace(request, target=with_engine(request.target, loaded.pipeline.engine))
     with shared_store(os.environ, request.target, warn, writes=True) as remote:
         check_budget_name(flags["budget_name"], remote)
-        order = _order(file, flags, request, options, remote, shards)
+        order = _order(file, flags, loaded, request, replace(options, remote=remote), shards)
         for problem in order.loaded.warnings:
             warn(problem)
         ready = prepare_shards(order)
         reporter = _Reporter(stderr_log if is_told else StderrLog(quiet=True))
-        with open_ray(address) as engine, _interrupts(reporter) as interrupts:
-            done = run_shards(ready, engine, reporter.tell, interrupts.is_stopping)
+        with open_ray(address) as cluster, _interrupts(reporter) as interrupts:
+            done = run_shards(ready, cluster, reporter.tell, interrupts.is_stopping)
     return _say(done, stderr_log, as_json=as_json)
 
 
-def _engine(flags: RunFlags) -> tuple[str, int]:
+def _cluster(flags: RunFlags) -> tuple[str, int]:
     """The address of the cluster and the number of shards.
 
     Raises:
         UsageError: options are missing, or do not go together.
     """
-    if flags["engine"] is None:
+    if flags["cluster"] is None:
         name = "--shards" if flags["shards"] is not None else "--ray-address"
         raise UsageError(Problem("bad_option", f"{name} requires --on", hint="add --on ray"))
     if flags["shards"] is None:
@@ -125,12 +128,10 @@ def _engine(flags: RunFlags) -> tuple[str, int]:
 
 
 def _order(
-    file: Path, flags: RunFlags, request: RunRequest, options: flow.RunOptions, remote: Remote, shards: int
+    file: Path, flags: RunFlags, loaded: flow.Loaded, request: RunRequest, options: flow.RunOptions, shards: int
 ) -> DistributedOrder:
-    loaded = flow.load_pipeline(request.file, request.overrides)
     options = replace(
         options,
-        remote=remote,
         homes=open_other_homes(os.environ, request.file),
         max_cells=request.max_cells,
         lock=request.lock,

@@ -1,6 +1,6 @@
 """Commands on several pipelines: each file in turn, a file with an error among them, and one exit code."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,21 +107,25 @@ def exit_code_of_all(ends: Sequence[FileEnd]) -> ExitCode:
 
 def files_json(command: str, ends: Sequence[FileEnd], more: Mapping[str, object] | None = None) -> dict[str, object]:
     """The document of a command on several files: that of each, or its problems."""
+    files = [file_json(end.file, end.code, end.result and end.result.document(), end.problems) for end in ends]
+    return joint_json(command, exit_code_of_all(ends), files, more)
+
+
+def file_json(file: Path, code: int, document: object, problems: Iterable[Problem]) -> dict[str, object]:
+    """One file in the document of several: the document of its command, or its problems."""
     return {
-        "schema": "krea-pipe/files@1",
-        "command": command,
-        "exit_code": exit_code_of_all(ends),
-        **(more or {}),
-        "files": [
-            {
-                "file": str(end.file),
-                "exit_code": end.code,
-                "result": None if end.result is None else end.result.document(),
-                "problems": [problem_json(one) for one in end.problems],
-            }
-            for end in ends
-        ],
+        "file": str(file),
+        "exit_code": code,
+        "result": document,
+        "problems": [problem_json(one) for one in problems],
     }
+
+
+def joint_json(
+    command: str, code: int, files: Sequence[dict[str, object]], more: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """The document of a command on several files, whose `files` are made by `file_json`."""
+    return {"schema": "krea-pipe/files@1", "command": command, "exit_code": code, **(more or {}), "files": files}
 
 
 def _print_advice(results: Sequence[FileResult]) -> None:

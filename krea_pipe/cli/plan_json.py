@@ -19,15 +19,17 @@ ACTIONS = {Reuse: "reuse", Fetch: "fetch", Attach: "attach", Submit: "new", Hold
 def plan_json(forecast: Forecast) -> dict[str, object]:
     """A plan as the one object that `plan --json` prints."""
     plan, pipeline, kind, files = forecast.plan, forecast.loaded.pipeline, forecast.target.kind, forecast.files
+    engine = forecast.target.engine
     stated = [price_json(one) for one in forecast.stated_prices] if kind == "live" else []
     return {
         "schema": "krea-pipe/plan@1",
         "pipeline": plan.pipeline,
         "target": kind,
+        **({} if engine is None else {"engine": engine.identity.fields()}),
         "has_work": plan.has_work,
         "cap_usd": None if forecast.cap is None else exact(forecast.cap),
         "budget_images": pipeline.budget.images,
-        "verdict": _verdict(forecast.refusal) if kind == "live" else None,
+        "verdict": None if kind == "local" else _verdict(forecast.refusal),
         "price_usd": exact(plan.total(Submit).usd),
         "at_most_usd": exact(forecast.most),
         "reach": {"requests": forecast.reach.count, "usd": exact(forecast.reach.usd)},

@@ -45,6 +45,9 @@ def print_forecast(forecast: Forecast, *, most: int | None, local: bool) -> None
     _print_tables(forecast.plan, most=most, local=local)
     cap = forecast.cap if forecast.is_whole and not forecast.refusal else None
     click.echo(plan_sentence(forecast.plan, cap, local=local))
+    engine = forecast.target.engine
+    if engine is not None:
+        click.echo(f"Drawn by {engine.identity.words}, at {', '.join(engine.urls) or engine.device}.")
     for words in () if local else price_words(forecast.stated_prices):
         click.echo(words)
     if forecast.files.total:

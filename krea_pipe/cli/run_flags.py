@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from krea_pipe.app.execution import SendOptions, Uncertain
-from krea_pipe.app.lock_files import changes_cells
+from krea_pipe.app.lock_place import changes_cells
 from krea_pipe.cli.options import CellFlags, LogFlags, combined, overrides
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
@@ -18,10 +18,10 @@ from krea_pipe.store.remote.remote import Remote
 GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
 """Ends after which the same command continues where this one stopped."""
 
-engine_options = combined(
+cluster_options = combined(
     click.option(
         "--on",
-        "engine",
+        "cluster",
         type=click.Choice(["ray"]),
         help="Run the shards as tasks of a Ray cluster; needs the extra `ray`, --shards and a shared store "
         "(KREA_PIPE_REMOTE).",
@@ -61,7 +61,7 @@ class RunFlags(CellFlags, LogFlags):
     budget_name: str | None
     shard: str | None
     run_name: str | None
-    engine: str | None
+    cluster: str | None
     shards: int | None
     ray_address: str | None
 
@@ -118,7 +118,7 @@ def check_prune(flags: RunFlags) -> None:
     """
     if not flags["prune"]:
         return
-    if any(flags[name] is not None for name in ("shard", "engine", "shards")):
+    if any(flags[name] is not None for name in ("shard", "cluster", "shards")):
         hint = "prune in a run without shards, after `krea-pipe merge`"
         raise UsageError(Problem("bad_option", "a shard cannot be run with --prune", hint=hint))
     if changes_cells(overrides(flags)):
@@ -150,3 +150,8 @@ def send_options(flags: RunFlags) -> SendOptions:
         webhook_listen=flags["webhook_listen"],
         budget_name=flags["budget_name"] or "",
     )
+
+
+def uses_cluster(flags: RunFlags) -> bool:
+    """Whether shards are to be started on other machines."""
+    return any(flags[name] is not None for name in ("cluster", "shards", "ray_address"))

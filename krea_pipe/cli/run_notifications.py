@@ -6,8 +6,8 @@ from types import TracebackType
 
 from krea_pipe.app import events
 from krea_pipe.app.execution import RunWork
+from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.app.notify import Message, message_of, message_of_refusal, notification_targets, tell_all
-from krea_pipe.app.run_pipeline import FinishedRun
 from krea_pipe.cli.error_handler import problems_of
 from krea_pipe.cli.messages import StderrLog, as_one, error_json
 from krea_pipe.cli.options import LogFlags

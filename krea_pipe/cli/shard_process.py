@@ -1,4 +1,4 @@
-"""The process of a shard that an engine has started: `python -m krea_pipe.cli.shard_process LOCK ARGUMENT...`.
+"""The process of a shard that a cluster has started: `python -m krea_pipe.cli.shard_process LOCK ARGUMENT...`.
 
 It runs the command line, and stops as after Ctrl-C when its input is closed. The lock makes a second process of the
 same shard wait until the first has ended.
@@ -24,7 +24,7 @@ def _stop_at_the_end_of_the_input() -> None:
 
 def run_shard() -> None:
     """Run the command line once no other process of the shard does."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # an engine may have it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a cluster may have it ignored
     if hasattr(signal, "pthread_sigmask"):  # or blocked, as Ray's workers have
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     lock = Path(sys.argv.pop(1))

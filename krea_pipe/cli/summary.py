@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.app.run_pipeline import FinishedRun
+from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.messages import Level, StderrLog, as_one
 from krea_pipe.core.money import exact
@@ -17,8 +17,8 @@ from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote
 from krea_pipe.planning.out_folder import IN_THE_WAY
-from krea_pipe.report.build import prompt_place
 from krea_pipe.report.model import Report, Row
+from krea_pipe.report.prompt_place import prompt_place
 from krea_pipe.report.words import adopted_cells, checks_of, explanation, notices, summary_sentence
 
 _MAX_ROWS = 10
@@ -39,19 +39,20 @@ def print_troubles(report: Report, stderr_log: StderrLog) -> None:
         stderr_log.say("error", "cells", f"… and {rest} more; see the report for the rest", more=rest)
 
 
-def print_summary(report: Report, page: Path, start: Path) -> None:
+def print_summary(report: Report, page: Path, start: Path, *, is_earlier: bool = False) -> None:
     """Print what happened, where the images are, and the report.
 
     Args:
         report: what has happened.
         page: the page of the report.
         start: the folder that the run was started in, from which its paths count.
+        is_earlier: whether it is the report of an earlier run, because nothing has changed since.
     """
     if report.target.kind == "local":
         click.echo("Local proofs: nothing was sent to Krea or charged.")
     click.echo(summary_sentence(report))
     click.echo("\n".join([*notices(report), f"images  {_place(report, start.resolve())}"]))
-    click.echo(f"report  {page}")
+    click.echo(f"report  {page}{', unchanged since that run' if is_earlier else ''}")
 
 
 def _place(report: Report, start: Path) -> str:

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from importlib.resources import files
 
+from krea_pipe.core.package_data import data_text
 from krea_pipe.core.request import Request
 
-_DATA = json.loads((files("krea_pipe") / "data" / "krea_2.json").read_text(encoding="utf-8"))
+_DATA = json.loads(data_text("krea_2.json"))
 
 PRICES: Mapping[str, Mapping[str, Decimal]] = {
     variant: {kind: Decimal(usd) for kind, usd in prices.items()}
@@ -37,8 +37,14 @@ MAX_MOODBOARDS: int = _DATA["most"]["moodboards"]
 
 
 def requested_size(request: Request) -> tuple[int, int] | None:
-    """Width and height of the image that a request most likely gives, if they are known."""
-    return SIZES.get(request.aspect_ratio) if request.resolution == "1K" else None
+    """Width and height of the image that a request most likely gives, if they are known.
+
+    An engine is told the size, and at 2K both sides are twice as long.
+    """
+    size = SIZES.get(request.aspect_ratio)
+    if size is not None and request.engine is not None and request.resolution == "2K":
+        return 2 * size[0], 2 * size[1]
+    return size if request.resolution == "1K" else None
 
 
 def documented_size(request: Request) -> tuple[int, int] | None:
@@ -46,7 +52,7 @@ def documented_size(request: Request) -> tuple[int, int] | None:
 
     None where they do not: for a ratio that they leave out, and for a source picture, which may have a say in it.
     """
-    is_open = request.image is not None or request.aspect_ratio in _INFERRED
+    is_open = request.image is not None or (request.engine is None and request.aspect_ratio in _INFERRED)
     return None if is_open else requested_size(request)
 
 

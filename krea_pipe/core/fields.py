@@ -7,7 +7,7 @@ served schema and `medium` in the guides; the strengths differ too).
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from krea_pipe.core.contract import ASPECT_RATIOS, CREATIVITIES, RESOLUTIONS, SLIDER, STRENGTH_RANGES, VARIANTS
@@ -66,6 +66,53 @@ _ALLOWABLE: Mapping[str, re.Pattern[str]] = {
     "aspect_ratio": re.compile(r"[1-9][0-9]{0,3}(\.[0-9]{1,3})?:[1-9][0-9]{0,3}(\.[0-9]{1,3})?"),
     "resolution": re.compile(r"[1-9][0-9]{0,3}(\.[0-9]{1,2})?[A-Za-z]{0,2}"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRules:
+    """The values that the request fields of a pipeline may have, and their defaults.
+
+    `allowed` are values that may be sent though Krea does not document them. For an engine, `only` are the values that
+    it can draw, by field, and `ignored` are fields whose values do not count.
+    """
+
+    allowed: Allowed = field(default_factory=dict)
+    defaults: Mapping[str, Json] = field(default_factory=lambda: DEFAULTS)
+    only: Mapping[str, tuple[Json, ...]] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset((*LIST_FIELDS, "image"))
+    """Fields with images, moodboards or styles that can be drawn."""
+    ignored: frozenset[str] = frozenset()
+    needs_seed: bool = False
+    """Whether each request has a seed, because an engine without one draws what nobody can draw again."""
+
+    def check(self, name: str, value: Json) -> Json:
+        """Return the value of a field as the request has it.
+
+        Args:
+            name: the request field.
+            value: what the file says.
+
+        Returns:
+            The value; the default of a field that is ignored.
+
+        Raises:
+            ValueError: it cannot be sent or drawn; the message is a sentence for people.
+        """
+        if name in self.ignored:
+            return self.defaults[name]
+        checked = check_field(name, value, self.allowed)
+        drawn = self.only.get(name)
+        if drawn is not None and checked not in drawn:
+            message = f"the engine draws `{name}` only as {' or '.join(map(shown, drawn))}, not {shown(value)}"
+            raise UnknownValueError(message, ignore_hint(name))
+        if name == "seed" and checked is None and self.needs_seed:
+            raise UnknownValueError("an engine needs a seed", "write `seed: 1`, or in a matrix `seed: {count: 4}`")
+        return checked
+
+
+def ignore_hint(name: str) -> str:
+    """What to do about a field that an engine cannot draw."""
+    return f"remove it, or let the engine ignore it: `engine: {{ignore: [{name}]}}`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class TooMuchWork(ValueError):
     """An image would take too much work to read; the message continues after "it has"."""
 
 
-class _ImagePart(NamedTuple):
+class ImagePart(NamedTuple):
     """A segment, with the data of its scan, or a chunk: what it is, and from where to where."""
 
     kind: bytes
@@ -60,7 +60,7 @@ class _ImagePart(NamedTuple):
     end: int
 
 
-def jpeg_segments(data: bytes) -> Iterator[_ImagePart]:
+def jpeg_segments(data: bytes) -> Iterator[ImagePart]:
     """The segments of a JPEG up to its end marker, which is the last (ITU T.81, B.1.1).
 
     In the data of a scan everything counts that a decoder might take for the begin of a segment.
@@ -75,7 +75,7 @@ def jpeg_segments(data: bytes) -> Iterator[_ImagePart]:
             return
         code, start, at = found[1], found.end() - 2, found.end()
         if code == EOI:
-            yield _ImagePart(code, start, at)
+            yield ImagePart(code, start, at)
             return
         if code < b"\xc0" or b"\xd0" <= code <= b"\xd8":  # these have no length
             continue
@@ -83,11 +83,11 @@ def jpeg_segments(data: bytes) -> Iterator[_ImagePart]:
         if code == SOS:
             behind = _BEHIND_SCAN.search(data, at)
             at = behind.start() if behind else len(data)
-        yield _ImagePart(code, start, min(at, len(data)))
+        yield ImagePart(code, start, min(at, len(data)))
     raise _too_many()
 
 
-def png_chunks(data: bytes) -> Iterator[_ImagePart]:
+def png_chunks(data: bytes) -> Iterator[ImagePart]:
     """The whole chunks of a PNG, up to IEND (PNG, section 5.3).
 
     Raises:
@@ -99,14 +99,14 @@ def png_chunks(data: bytes) -> Iterator[_ImagePart]:
         if len(data) < at + 12 or len(data) < end:
             return
         kind = data[at + 4 : at + 8]
-        yield _ImagePart(kind, at, end)
+        yield ImagePart(kind, at, end)
         if kind == b"IEND":
             return
         at = end
     raise _too_many()
 
 
-def is_intact(png: bytes | memoryview, chunk: _ImagePart) -> bool:
+def is_intact(png: bytes | memoryview, chunk: ImagePart) -> bool:
     """Whether a chunk of a PNG has the checksum that it says."""
     checksum = int.from_bytes(png[chunk.end - 4 : chunk.end], "big")
     return zlib.crc32(png[chunk.start + 4 : chunk.end - 4]) == checksum
@@ -201,7 +201,7 @@ def bits_of_jpeg(data: bytes) -> int:
     return 8
 
 
-def webp_chunks(data: bytes) -> Iterator[_ImagePart]:
+def webp_chunks(data: bytes) -> Iterator[ImagePart]:
     """The chunks of a WebP, those of an animation's frames as one each (RFC 9649, section 2.3).
 
     Raises:
@@ -213,12 +213,12 @@ def webp_chunks(data: bytes) -> Iterator[_ImagePart]:
             return
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         end = at + 8 + size + size % 2
-        yield _ImagePart(data[at : at + 4], at, end)
+        yield ImagePart(data[at : at + 4], at, end)
         at = end
     raise _too_many()
 
 
-def avif_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[_ImagePart]:
+def avif_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[ImagePart]:
     """The boxes of an AVIF, or of a box whose content is between `start` and `end` (ISO 14496-12, 4.2).
 
     The last one may be cut off, and then ends behind the data.
@@ -234,7 +234,7 @@ def avif_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
         size = max(size, 8) if size else end - at
-        yield _ImagePart(kind, at, at + size)
+        yield ImagePart(kind, at, at + size)
         at += size
     raise _too_many()
 
@@ -318,7 +318,7 @@ def _avif_size(data: bytes) -> tuple[int, int] | None:
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
-def avif_properties(data: bytes) -> Iterator[_ImagePart]:
+def avif_properties(data: bytes) -> Iterator[ImagePart]:
     """The boxes with the properties of an AVIF's images.
 
     The boxes `meta`, `iprp` and `ipco` that hold them lie in each other; the first has a version in front.
@@ -341,7 +341,7 @@ _SIZES = {"image/png": _png_size, "image/jpeg": _jpeg_size, "image/webp": _webp_
 _PARTS = {"image/png": png_chunks, "image/jpeg": jpeg_segments, "image/webp": webp_chunks, "image/avif": avif_boxes}
 
 
-def image_parts(data: bytes) -> Iterator[_ImagePart]:
+def image_parts(data: bytes) -> Iterator[ImagePart]:
     """The parts of an image: segments of a JPEG, chunks of a PNG or WebP, boxes of an AVIF; none of another file.
 
     Raises:
@@ -382,21 +382,31 @@ def only_pixels(data: bytes) -> bytes:
             kept = (view[part.start : part.end] for part in jpeg_segments(data) if _makes_pixels(data, part))
             return b"".join([b"\xff\xd8", *kept])
         case "image/png":
-            chunks = (part for part in png_chunks(data) if part.kind[:1].isupper() or part.kind == b"tRNS")
-            return b"".join([PNG_SIGNATURE, *(view[part.start : part.end] for part in chunks)])
+            chunks = list(png_chunks(data))
+            for_pixels = [part for part in chunks if part.kind[:1].isupper() or part.kind == b"tRNS"]
+            if len(for_pixels) == len(chunks):
+                return data
+            return b"".join([PNG_SIGNATURE, *(view[part.start : part.end] for part in for_pixels)])
         case "image/avif":  # named otherwise rather than left out: offsets count from the begin of the file
             boxes = ((part.kind, view[part.start : part.end]) for part in avif_boxes(data))
             return b"".join(bytes(one).replace(b"Exif", b"none") if kind == b"meta" else one for kind, one in boxes)
     return data
 
 
-def _makes_pixels(data: bytes, part: _ImagePart) -> bool:
+def _makes_pixels(data: bytes, part: ImagePart) -> bool:
     begin = _FOR_COLOURS.get(part.kind)
     return part.kind in _FOR_PIXELS or (begin is not None and data.startswith(begin, part.start + 4))
 
 
-def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
-    """Insert one chunk for each entry, in their order, right before the pixels.
+class Insertion(NamedTuple):
+    """Bytes to insert into a file, and where."""
+
+    at: int
+    data: bytes
+
+
+def texts_for(png: bytes, entries: Mapping[str, str]) -> Insertion:
+    """One chunk for each entry, in their order, right before the pixels.
 
     Programs that read a text only up to the pixels find it there, and it is behind the colour profile, which some
     programs look for only at the beginning of a file. A text in ASCII becomes a tEXt chunk, any other an iTXt chunk.
@@ -413,7 +423,13 @@ def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
     chunks, at = [_text_chunk(key, text) for key, text in entries.items()], _IHDR_END
     with suppress(TooMuchWork):
         at = next((part.start for part in png_chunks(png) if part.kind == b"IDAT"), at)
-    return b"".join((png[:at], *chunks, png[at:]))
+    return Insertion(at, b"".join(chunks))
+
+
+def with_text(png: bytes, entries: Mapping[str, str]) -> bytes:
+    """A PNG with texts; see `texts_for`."""
+    texts = texts_for(png, entries)
+    return b"".join((png[: texts.at], texts.data, memoryview(png)[texts.at :]))
 
 
 class PlainText(NamedTuple):

@@ -6,6 +6,7 @@ neither Exif nor colour profiles, and turns 16 bits of grey into white.
 
 import io
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -30,6 +31,8 @@ from krea_pipe.core.image_file import (
 from krea_pipe.core.likeness import COLOUR_SIDE, SIDE, VERSION
 
 MAX_PIXELS = 89_000_000
+_PIXELS_AT_ONCE = 1 << 24
+"""64 MB of pixels, such as one image of 4096 x 4096: a larger one is decoded when no other is."""
 THUMBNAIL_SIDE = 256
 
 _PILLOW_FORMATS: dict[Mime, str] = {
@@ -72,6 +75,10 @@ DAMAGE = (
     Image.DecompressionBombWarning,
 )
 
+# Pillow takes memory in blocks of 16 MB, which glibc keeps for each thread when they are freed: eight threads that
+# decode large images one after the other end with 500 MB. Blocks of more than 32 MB go back to the system.
+Image.core.set_block_size(1 << 26)  # type: ignore[attr-defined]
+
 # Set once and for the process: warnings.catch_warnings is not safe in the threads where images are decoded.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
@@ -100,6 +107,30 @@ class ImageFacts:
     width: int
     height: int
     likeness: str
+
+
+class _DecodedPixels:
+    """Limits how many pixels all threads have decoded at a time, so that their memory is known."""
+
+    def __init__(self) -> None:
+        self._count, self._changed = 0, threading.Condition()
+
+    @contextmanager
+    def limited(self, pixels: int) -> Iterator[None]:
+        """Wait until there is memory for an image, and use it within the `with` block."""
+        share = min(pixels, _PIXELS_AT_ONCE)
+        with self._changed:
+            self._changed.wait_for(lambda: self._count + share <= _PIXELS_AT_ONCE)
+            self._count += share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= share
+                self._changed.notify_all()
+
+
+_DECODED = _DecodedPixels()
 
 
 def thumbnail(data: bytes, side: int = THUMBNAIL_SIDE) -> bytes:
@@ -150,9 +181,22 @@ def _seen(data: bytes, side: int) -> tuple[ImageFacts, Image.Image]:
         image = _opened(data, mime)
         appearance = appearance_of(image, data)
         size = appearance.upright(image.size)
-        small = _shrink(image, appearance, side)
-    _check_rows(data, mime)
+        with _DECODED.limited(image.width * image.height):
+            may_lack_rows = mime == "image/png" and _may_lack_rows(image)
+            small = _shrink(image, appearance, side)
+    if may_lack_rows:
+        _check_rows(data, mime)
     return ImageFacts(mime, *size, signature(small)), small
+
+
+def _may_lack_rows(png: Image.Image) -> bool:
+    """Whether a PNG looks as if its stream had ended early: decoders leave at zero what they do not get.
+
+    Rows come from top to bottom, but those of an interlaced image in several passes.
+    """
+    png.load()
+    last = png.crop((0, png.height - 1, png.width, png.height))
+    return bool(png.info.get("interlace")) or not any(last.tobytes())
 
 
 def check_whole(data: bytes) -> None:

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from html import unescape
-from importlib.resources import files
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.package_data import data_text
 
 MASK = "***"
 """The replacement for a secret."""
@@ -49,6 +49,10 @@ _ROUNDS = 4
 _MAX_FORMS = 64
 _SHORTEST_ENCODED = 8
 _MAY_HIDE = re.compile(r"[^!-~]|[%&\\]")
+_SPACES = b" \t\n\r"
+_PLAIN = bytes(sign for sign in range(0x21, 0x7F) if sign not in b"%&\\") + _SPACES
+"""The bytes of JSON in which nothing is escaped, and nothing could be decoded."""
+_MAY_BE_NUMBER = re.compile(r"[0-9.e+-]*")
 _ESCAPE = re.compile(r"[\\%]u\{?([0-9a-f]{1,6})\}?|\\x([0-9a-f]{2})|\\([0-7]{1,3})|\\(.)", re.IGNORECASE | re.DOTALL)
 
 
@@ -63,7 +67,7 @@ class SecretKind(NamedTuple):
 @cache
 def secret_kinds() -> tuple[SecretKind, ...]:
     """The kinds that are known, as `data/secret_kinds.json` has them."""
-    text = (files("krea_pipe") / "data" / "secret_kinds.json").read_text(encoding="utf-8")
+    text = data_text("secret_kinds.json")
     for name, alphabet in _ALPHABETS.items():
         text = text.replace(f"<{name}>", json.dumps(alphabet)[1:-1])
     return tuple(SecretKind(one["name"], one["source"], tuple(one["patterns"])) for one in json.loads(text))
@@ -120,6 +124,22 @@ def masked_lines(text: str, secret: str) -> str:
 def masked_data(data: Json, secret: str) -> Json:
     """Data without a secret, in keys as well; what lies deeper, or holds more escapes, than answers do is left out."""
     return _Masking(secret).data(data)
+
+
+def is_absent(body: bytes, secret: str) -> bool:
+    """Whether no text of a body of JSON holds a secret: it has nothing that could be decoded, and no form of it.
+
+    Args:
+        body: the JSON as it came.
+        secret: the secret.
+
+    Returns:
+        False if it has to be looked for in each text.
+    """
+    if body.translate(None, _PLAIN) or _MAY_BE_NUMBER.fullmatch(secret):
+        return False
+    low = body.translate(None, _SPACES).lower()
+    return not any("".join(form.split()).encode() in low for form in _forms(secret))
 
 
 @dataclass(slots=True)

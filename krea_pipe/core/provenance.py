@@ -7,19 +7,21 @@ came with Content Credentials, or is signed otherwise, gets no texts, which woul
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from krea_pipe._version import __version__
 from krea_pipe.core.image_file import (
+    ImagePart,
+    Insertion,
     PlainText,
     TooMuchWork,
     image_parts,
     image_size,
     plain_texts,
     text_keys,
-    with_text,
+    texts_for,
 )
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import canonical_json
@@ -74,13 +76,28 @@ class Bare:
     mark: Mark | None
 
 
-def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
-    """Insert our texts into a PNG, except under keys for which Krea has written a text.
+def mark_for(png: bytes, mark: Mark, request: Mapping[str, Json]) -> Insertion:
+    """Our texts for a PNG that is not signed, except under keys for which Krea has written a text.
 
     Args:
         png: its bytes, as Krea sent them.
         mark: where it comes from.
         request: the fields of its request.
+
+    Returns:
+        What to insert into it, and where.
+
+    Raises:
+        ValueError: it is no PNG.
+    """
+    data = _said(mark, request)
+    taken = text_keys(png)
+    texts = {**_standard(data, image_size(png)), _MARK: canonical_json(data)}
+    return texts_for(png, {key: text for key, text in texts.items() if key not in taken})
+
+
+def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
+    """A PNG with our texts, as `mark_for` gives them.
 
     Returns:
         The bytes to deliver: the same ones where any change would break a signature.
@@ -90,10 +107,8 @@ def with_mark(png: bytes, mark: Mark, request: Mapping[str, Json]) -> bytes:
     """
     if is_signed(png):
         return png
-    data = _said(mark, request)
-    taken = text_keys(png)
-    texts = {**_standard(data, image_size(png)), _MARK: canonical_json(data)}
-    return with_text(png, {key: text for key, text in texts.items() if key not in taken})
+    at, texts = mark_for(png, mark, request)
+    return b"".join((png[:at], texts, memoryview(png)[at:]))
 
 
 def sidecar(mark: Mark, request: Mapping[str, Json]) -> bytes:
@@ -130,12 +145,23 @@ def is_signed(data: bytes) -> bool:
     Returns:
         True also for one with too many parts to be examined.
     """
-    if _REMOTE in data:
-        return True
     try:
-        return any(_vouches(data, part.kind, part.start) for part in image_parts(data))
+        parts = list(image_parts(data))
     except TooMuchWork:
         return True
+    return any(_vouches(data, part.kind, part.start) for part in parts) or any(
+        _REMOTE in part for part in _beside_pixels(data, parts)
+    )
+
+
+def _beside_pixels(data: bytes, parts: Iterable[ImagePart]) -> Iterator[bytes]:
+    """All of a PNG but its pixels, which are most of it; all of another image."""
+    at = 0
+    for part in parts:
+        if part.kind == b"IDAT":
+            yield data[at : part.start]
+            at = part.end
+    yield data[at:] if at else data
 
 
 def _vouches(data: bytes, kind: bytes, start: int) -> bool:

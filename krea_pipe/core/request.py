@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, NewType, TypeAlias, TypeVar
 
+from krea_pipe.core.engine import EngineIdentity
 from krea_pipe.core.json_data import Json
 
 KEY_VERSION = 1
@@ -48,6 +49,7 @@ MEMBERS: Mapping[str, str] = {
     "aspect_ratio": "aspect_ratio",
     "complexity": "complexity",
     "creativity": "creativity",
+    "engine": "engine",
     "image": "image",
     "references": "image_style_references",
     "intensity": "intensity",
@@ -113,7 +115,8 @@ class Weighted(Generic[Id]):
 class Request:
     """One image to generate, every documented field explicit. A seed of None sends no seed.
 
-    `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent.
+    `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent. `engine`
+    is what draws it, unless the hosted Krea does.
     """
 
     variant: str
@@ -130,6 +133,7 @@ class Request:
     styles: tuple[Weighted[str], ...] = ()
     image: Weighted[Source] | None = None
     take: int | None = None
+    engine: EngineIdentity | None = None
 
     def fields(self) -> dict[str, Json]:
         """The request as JSON data under Krea's field names, with sources as text; empty lists are left out."""
@@ -155,6 +159,8 @@ class Request:
             data["image"] = image_data(self.image)
         if self.take is not None:
             data["take"] = self.take
+        if self.engine is not None:
+            data["engine"] = self.engine.fields()
         return data
 
     @property

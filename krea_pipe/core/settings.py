@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
+from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import masked, masked_data
+from krea_pipe.core.masking import is_absent, masked, masked_data
 
 DEFAULT_BASE = "https://api.krea.ai"
 KEY_NAMES = ("KREA_API_KEY", "KREA_API_TOKEN")
@@ -56,6 +57,10 @@ class Token:
             data = masked_data(data, secret)
         return data
 
+    def is_absent(self, body: bytes) -> bool:
+        """Whether a body of JSON surely does not contain the token, so that no text of it need be searched."""
+        return all(is_absent(body, secret) for secret in self._secrets())
+
     def _secrets(self) -> Iterator[str]:
         """The parts that reveal the token: all of it, and the secret in a token of the form `id:secret`."""
         for secret in dict.fromkeys((self.secret, self.secret.rpartition(":")[2])):
@@ -70,12 +75,21 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An API to talk to: `space` is the name space of what is kept from it, `lasting` whether its jobs outlive us."""
+    """An API to talk to: `space` is the name space of what is kept from it, `lasting` whether its jobs outlive us.
 
-    kind: Literal["live", "local"]
+    `engine` is the one that a pipeline draws with, in place of an API of Krea's.
+    """
+
+    kind: Literal["live", "local", "engine"]
     base: str
     space: str
     lasting: bool
+    engine: EngineSpec | None = None
+
+    @property
+    def bills(self) -> bool:
+        """Whether its images cost something."""
+        return self.kind == "live" or (self.engine is not None and self.engine.usd_per_image > 0)
 
     @property
     def origin(self) -> str:
@@ -84,6 +98,39 @@ class Target:
 
 
 LOCAL_TARGET = Target("local", "http://localhost", "local", lasting=False)
+ENGINE_SPACE = "engine"
+"""The name space of images that engines have drawn; their keys tell the engines apart."""
+
+
+def image_kind(kind: str) -> str:
+    """What the images of an API are, as delivered files say it.
+
+    Args:
+        kind: `live`, `local` or `engine`.
+
+    Returns:
+        `local` for proofs, and `live` for images, whatever has drawn them: a final may replace a draft of an engine.
+    """
+    return "local" if kind == "local" else "live"
+
+
+def engine_target(engine: EngineSpec) -> Target:
+    """An engine as the API of a run; its jobs end with the run, and one name space has the images of all engines."""
+    base = engine.urls[0] if engine.urls else engine.kind
+    return Target("engine", base, ENGINE_SPACE, lasting=False, engine=engine)
+
+
+def with_engine(target: Target, engine: EngineSpec | None) -> Target:
+    """What draws the images of a pipeline.
+
+    Args:
+        target: the API that the command line and the environment name.
+        engine: the one that the pipeline file names, if any.
+
+    Returns:
+        The engine, unless there is none or proofs are drawn.
+    """
+    return target if engine is None or target.kind == "local" else engine_target(engine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +214,20 @@ def live_target(environment: Mapping[str, str]) -> Target:
     if origin_of(base) == DEFAULT_BASE:
         return Target("live", DEFAULT_BASE, "live", lasting=True)
     return Target("live", base, f"host-{host.replace(':', '.')}", lasting=True)
+
+
+def space_name(kind: str, base: str) -> str:
+    """The name space of the images of an API, as a report names that API.
+
+    Args:
+        kind: `live`, `local` or `engine`.
+        base: its address.
+
+    Raises:
+        UsageError: no API can have that address.
+    """
+    names = {"local": LOCAL_TARGET.space, "engine": ENGINE_SPACE}
+    return names.get(kind) or live_target({"KREA_API_BASE": base}).space
 
 
 def live_pace(environment: Mapping[str, str], job_seconds: float | None = None) -> Pace:

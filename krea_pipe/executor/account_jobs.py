@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import cast
 
-from krea_pipe.api.client import Client
+from krea_pipe.api.engine import Engine
 from krea_pipe.api.failures import AnswerLost
 from krea_pipe.api.wire import Job, JobPage, read_time
 from krea_pipe.core.outcome import iso
@@ -81,7 +81,7 @@ class AccountJobs:
     POSTs took, and that jobs took to show in the list.
     """
 
-    client: Client
+    client: Engine
     journal_writer: RequestLedger
     run_id: str
     origin: str

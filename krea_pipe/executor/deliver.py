@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
+from krea_pipe.core.image_file import Insertion
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Failure, Outcome, Result
-from krea_pipe.core.provenance import Mark, bare, is_signed, sidecar, with_mark
+from krea_pipe.core.provenance import Mark, bare, is_signed, mark_for, sidecar
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.planning.out_folder import (
@@ -31,11 +32,21 @@ from krea_pipe.planning.out_folder import (
     not_a_folder,
 )
 from krea_pipe.planning.plan import Attach, Plan, Reuse, Step
-from krea_pipe.store.atomic import make_folder, write_atomically
-from krea_pipe.store.delivered import Foreign, Ours, delivered_for, file_of, look_at_recipe_file, note_of
+from krea_pipe.store.atomic import copy_atomically, make_folder, write_atomically
+from krea_pipe.store.delivered import (
+    Foreign,
+    Ours,
+    delivered_for,
+    file_of,
+    look_at_recipe_file,
+    note_of,
+    whole,
+    with_insertion,
+)
 from krea_pipe.store.events import Counted, JournalLine, Reported
 from krea_pipe.store.known import remember_cells, remember_results
 from krea_pipe.store.lock import exclusive
+from krea_pipe.store.plain import read_all
 from krea_pipe.store.space import Space
 
 MOST_UNKEPT = 500
@@ -128,18 +139,22 @@ class Delivery:
 
     def _write(self, name: str, step: Step, cell: Cell, result: Result) -> None:
         blobs = self.out.space.blobs
-        data = blobs.read(result.sha256)
-        if data is None:
-            blobs.drop(result.sha256)
-            message = f"the stored image {result.sha256} is damaged"
-            raise StateError(Problem("image_damaged", message, hint="rerun to fetch it from Krea again"))
         mark = Mark(self.out.kind, cell.id, step.key, result.job_id, result.sha256)
-        if is_signed(data):
-            self._write_beside(name, cell, sidecar(mark, step.request.fields()))
-        elif result.mime == "image/png":
-            data = with_mark(data, mark, step.request.fields())
-        write_atomically(Path(file_of(name)), data, durable=False)
-        note = note_of(file_of(name), data, step.key, result.sha256, self.file)
+        with blobs.opened(result.sha256) as stored:
+            data = None if stored is None else _bytes_of(stored)
+            if stored is None or data is None:
+                blobs.drop(result.sha256)
+                message = f"the stored image {result.sha256} is damaged"
+                raise StateError(Problem("image_damaged", message, hint="rerun to fetch it from Krea again"))
+            texts = Insertion(0, b"")
+            if is_signed(data):
+                self._write_beside(name, cell, sidecar(mark, step.request.fields()))
+            elif result.mime == "image/png":
+                texts = mark_for(data, mark, step.request.fields())
+            head = data[: texts.at] + texts.data
+            copy_atomically(Path(file_of(name)), stored, head=head, start=texts.at)
+        content = with_insertion(texts) if head else whole(result.sha256)
+        note = note_of(file_of(name), content, step.key, result.sha256, self.file)
         if note is not None:
             self.written[name] = {**note, **delivered_for(cell.id, is_over=self.is_over)}
 
@@ -154,10 +169,17 @@ class Delivery:
             raise StateError(taken.problem)
         if not (isinstance(found, Ours) and found.is_expected):
             write_atomically(Path(file_of(name)), data, durable=False)
-            note = note_of(file_of(name), data, digest, digest, self.file)
+            note = note_of(file_of(name), whole(digest), digest, digest, self.file)
             self.written.update(
                 {} if note is None else {name: {**note, **delivered_for(cell.id, is_over=self.is_over)}}
             )
+
+
+def _bytes_of(handle: int) -> bytes | None:
+    try:
+        return read_all(handle)
+    except OSError:
+        return None
 
 
 def open_delivery(

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import httpx
 
-from krea_pipe.api.client import Client, open_client
+from krea_pipe.api.client import open_client
+from krea_pipe.api.engine import Engine, EngineUnavailable
+from krea_pipe.api.engine_jobs import open_engine
 from krea_pipe.core import images
 from krea_pipe.core.contract import is_of_documented_size
 from krea_pipe.core.errors import KreaPipeError, Problem
@@ -62,7 +64,7 @@ Deliver: TypeAlias = Callable[[Step, Result], bool | Failure]
 
 
 @dataclass(slots=True)
-class Engine:
+class PlanExecution:
     """Carries out what a plan leaves to do."""
 
     plan: Plan
@@ -361,9 +363,17 @@ def _run(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
 
 async def _carried_out(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "disk"))
+    try:
+        return await _executed(order, remote)
+    except EngineUnavailable as error:
+        refusal, *others = error.problems
+        return {}, Ending(refusal, warnings=tuple(others))
+
+
+async def _executed(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
     stop = Stop()
     async with (
-        open_client(order.target, order.token, order.transport) as client,
+        _opened_engine(order) as client,
         _session(order, client, stop) as session,
     ):
         remote.connect(session)
@@ -371,30 +381,34 @@ async def _carried_out(order: Order, remote: "_Remote") -> tuple[Outcomes, Endin
         with stopped_by_signals(stop, client, lambda: order.tell(STOPPING)):
             if order.plan.total(Submit).count or order.plan.total(Hold).count:
                 await session.before_sending()
-            engine = Engine(order.plan, session, order.watch, order.deliver)
-            async with _listening(order, engine):
-                outcomes = await engine.run()
+            execution = PlanExecution(order.plan, session, order.watch, order.deliver)
+            async with _listening(order, execution):
+                outcomes = await execution.run()
             await session.budget.give_back()
-        warnings = tuple(
-            Problem("deprecated_route", words, hint="look for a newer version of krea-pipe")
-            for words in client.deprecations.by_route.values()
-        )
-    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, engine.error, warnings)
+        warnings = tuple(client.warnings)
+    return outcomes, Ending(stop.refusal, stop.limit, stop.interrupted, execution.error, warnings)
+
+
+def _opened_engine(order: Order) -> contextlib.AbstractAsyncContextManager[Engine]:
+    """Krea's API, or the engine that draws in its place."""
+    if order.target.engine is None:
+        return open_client(order.target, order.token, order.transport)
+    return open_engine(order.target.engine, order.token)
 
 
 @contextlib.asynccontextmanager
-async def _listening(order: Order, engine: Engine) -> AsyncIterator[None]:
+async def _listening(order: Order, execution: PlanExecution) -> AsyncIterator[None]:
     """Receive webhooks during the run, if wanted."""
     if order.webhook_listener is None:
         yield
         return
-    async with order.webhook_listener.open(engine.shared.watch.hint) as url:
-        engine.session.webhook, engine.session.is_told = url, True
+    async with order.webhook_listener.open(execution.shared.watch.hint) as url:
+        execution.session.webhook, execution.session.is_told = url, True
         yield
 
 
 @contextlib.asynccontextmanager
-async def _session(order: Order, client: Client, stop: Stop) -> AsyncIterator[Session]:
+async def _session(order: Order, client: Engine, stop: Stop) -> AsyncIterator[Session]:
     space, observe = order.space, order.observe
     attached = [(step.key, step.action) for step in order.plan.steps if isinstance(step.action, Attach)]
     missing: dict[str, InFlight] = {key: action.job(order.origin) for key, action in attached if action.was_stored}
@@ -455,7 +469,7 @@ def _budget(order: Order) -> BudgetLedger:
     return BudgetLedger(Decimal(0), options.max_new, named=named)
 
 
-def _opened(order: Order, client: Client, stop: Stop, request_ledger: RequestLedger) -> Session:
+def _opened(order: Order, client: Engine, stop: Stop, request_ledger: RequestLedger) -> Session:
     options = order.options
     return Session(
         client=client,

@@ -7,14 +7,14 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 
 from krea_pipe.core.contract import is_of_documented_size
 from krea_pipe.core.errors import Problem
-from krea_pipe.core.outcome import Result
+from krea_pipe.core.outcome import Result, iso
 from krea_pipe.core.provenance import bare_bytes
 from krea_pipe.core.request import Key
-from krea_pipe.executor.journal_writer import utc_now
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote, Offer
 from krea_pipe.planning.plan import Fetch, Plan, Reuse, Step
 from krea_pipe.store.atomic import write_atomically
@@ -125,7 +125,7 @@ def _fetched(space: Space, step: Step, offer: Offer, remote: Remote | None) -> C
         return discarded(f"contains an image of {facts.width} x {facts.height} pixels, which was not requested")
     digest = space.blobs.put(data)
     write_atomically(space.thumbnail(digest), thumbnail, durable=False)
-    at = offer.finished_at or utc_now()
+    at = offer.finished_at or iso(datetime.now(UTC))
     size = (facts.width, facts.height)
     return Copied(offer.source, Result(digest, facts.mime, *size, offer.job_id, offer.cost_usd, at, facts.likeness))
 

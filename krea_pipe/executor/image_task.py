@@ -1,10 +1,8 @@
 """Handles one image from the plan to its outcome: a paid job is never abandoned before its image is stored."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import partial
 
 from krea_pipe.api.failures import BadImage, CallFailed, Refused
 from krea_pipe.api.wire import Job, read_time
@@ -14,6 +12,7 @@ from krea_pipe.core.failure_codes import failure_class_of, spelled_code
 from krea_pipe.core.outcome import Failure, Outcome, Result, Status
 from krea_pipe.core.request import Source
 from krea_pipe.executor.capacity import JobSlot, delays
+from krea_pipe.executor.incoming_image import IncomingImage
 from krea_pipe.executor.inputs import Uploads, UpstreamImages
 from krea_pipe.executor.journal_writer import utc_now
 from krea_pipe.executor.judge import Unclear
@@ -25,6 +24,7 @@ from krea_pipe.executor.watch import JobWatch, Lack
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.planning.plan import EMPTY, Attach, Hold, Step, Submit
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.blobs import NewBlob
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
 from krea_pipe.store.replay import InFlight, Post
@@ -371,8 +371,9 @@ class Collector:
     async def _stored(self, job: Job) -> Outcome | Free:
         for wait in (*delays(DOWNLOADS, self.task.session.pace), None):
             try:
-                data = await self.task.session.client.download(job.urls[0])
-                result = await self.task.session.shielded(partial(self._keep, data))
+                async with IncomingImage(self.task.session) as image:
+                    await self.task.session.client.receive(job.urls[0], image.write)
+                    result = await image.complete(self._keep)
             except CallFailed as error:
                 self.task.note("download_failed", str(error))
                 code = failure_of(error).code
@@ -435,17 +436,17 @@ class Collector:
         )
         return self._outcome("failed", failure=Failure("image_unfetched", message, "transient"), paid=True)
 
-    def _keep(self, data: bytes) -> Result | None:
+    def _keep(self, new: NewBlob) -> Result | None:
         """Verify an image and store it; None if its digest differs from the known one."""
         if self.task.session.stop.leaving.is_set():  # many images may wait for a thread, and they are no longer awaited
             raise BadImage("the run ended before it could be stored")
         try:
-            facts, thumbnail = images.examine(data)
+            facts, thumbnail = images.examine(new.read())
         except images.NotAnImage as error:
             raise BadImage(f"the download is not a complete image: {error}") from error
-        if self.job.sha256 and hashlib.sha256(data).hexdigest() != self.job.sha256:
+        if self.job.sha256 and new.digest != self.job.sha256:
             return None
-        digest = self.task.session.space.blobs.put(data)
+        digest = new.keep()
         write_atomically(self.task.session.space.thumbnail(digest), thumbnail, durable=False)
         size, price = (facts.width, facts.height), self.task.price
         return Result(digest, facts.mime, *size, self.job.job_id, price, utc_now(), facts.likeness)

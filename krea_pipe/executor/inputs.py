@@ -157,7 +157,10 @@ def _is_final(error: CallFailed) -> bool:
 
 @dataclass(slots=True)
 class UpstreamImages:
-    """The result of each request of a plan, for the requests that wait for it; None for no image."""
+    """The result of each request of a plan, for the requests that wait for it; None for no image.
+
+    Nothing is noted if no request of the plan waits for others.
+    """
 
     plan: Plan
     blobs: Blobs
@@ -173,7 +176,8 @@ class UpstreamImages:
 
     def __post_init__(self) -> None:
         loop = asyncio.get_running_loop()
-        for step in self.plan.steps:
+        has_chains = bool(self.plan.needs) or any(step.request.upstream for step in self.plan.steps)
+        for step in self.plan.steps if has_chains else ():
             self.ends[step.key] = loop.create_future()
             self.names[step.key] = step.cells[0].id
             for stage in dict.fromkeys(cell.stage for cell in step.cells):
@@ -203,7 +207,7 @@ class UpstreamImages:
     def give_up(self, keys: Iterable[Key] | None = None) -> None:
         """Say of some requests, or of all, that nothing more is begun: those that need them are for the next run."""
         for key in list(self.ends) if keys is None else keys:
-            if not self.ends[key].done():
+            if key in self.ends and not self.ends[key].done():
                 self.given_up.add(key)
                 self.end(key, None)
 
@@ -247,6 +251,8 @@ class UpstreamImages:
         Cells of several stages may share it. It goes with the first of these that can be generated: with another it
         might wait for itself.
         """
+        if not self.plan.needs:
+            return ()
         return self.plan.needs.get(min((cell.stage for cell in step.cells), key=self.depths.__getitem__), ())
 
 

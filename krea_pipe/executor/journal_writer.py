@@ -79,7 +79,8 @@ class JournalWriter:
 
     ledger: Ledger
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    _tasks: "queue.SimpleQueue[_Task | None]" = field(default_factory=queue.SimpleQueue)
+    _handed_over: list[_Task] = field(default_factory=list)
+    _batches: "queue.SimpleQueue[list[_Task] | None]" = field(default_factory=queue.SimpleQueue)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -89,7 +90,8 @@ class JournalWriter:
 
     def close(self) -> None:
         """Write what was handed over, and end."""
-        self._tasks.put(None)
+        self._send()
+        self._batches.put(None)
         if self._thread is not None:
             self._thread.join()
 
@@ -153,20 +155,31 @@ class JournalWriter:
         return JournalLine(event, key, utc_now(), self.ledger.run)
 
     def _hand_over(self, task: JournalEntry | _Question) -> "asyncio.Future[object]":
+        """Give a task to the thread, two rounds of the loop later.
+
+        The line after a POST and the one before the next POST, which another task hands over, are then written as one.
+        """
         future: asyncio.Future[object] = self.loop.create_future()
-        self._tasks.put((task, future))
+        if not self._handed_over:
+            self.loop.call_soon(self.loop.call_soon, self._send)
+        self._handed_over.append((task, future))
         return future
 
+    def _send(self) -> None:
+        if self._handed_over:
+            self._batches.put(self._handed_over)
+            self._handed_over = []
+
     def _work(self) -> None:
-        open_for_more = True
-        while open_for_more:
-            task, batch = self._tasks.get(), []
-            while task is not None:
-                batch.append(task)
-                if self._tasks.empty() or len(batch) == _MAX_BATCH:
+        is_open = True
+        while is_open:
+            tasks, batch = self._batches.get(), []
+            while tasks is not None:
+                batch += tasks
+                if self._batches.empty() or len(batch) >= _MAX_BATCH:
                     break
-                task = self._tasks.get()
-            open_for_more = task is not None
+                tasks = self._batches.get()
+            is_open = tasks is not None
             self._do(batch)
         self.ledger.close()
 

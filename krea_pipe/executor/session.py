@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from krea_pipe.api.client import Client
+from krea_pipe.api.engine import Engine
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.failure_codes import failure_class_of
@@ -44,7 +44,7 @@ class Session:
     sent yet. `webhook` is the address that Krea is to tell of ended jobs, `is_told` whether that is this run itself.
     """
 
-    client: Client
+    client: Engine
     space: Space
     journal_writer: RequestLedger
     run_id: str

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from krea_pipe.api.client import Client
+from krea_pipe.api.engine import Engine
 from krea_pipe.core.errors import Problem
 
 
@@ -85,7 +85,7 @@ LAST_CALLS = 10.0
 
 
 @contextlib.contextmanager
-def stopped_by_signals(stop: Stop, client: Client, tell: Callable[[], None]) -> Iterator[None]:
+def stopped_by_signals(stop: Stop, client: Engine, tell: Callable[[], None]) -> Iterator[None]:
     """Ask the work to stop on the first signal, and end it on the second."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 

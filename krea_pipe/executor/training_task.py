@@ -111,7 +111,7 @@ async def _trained(order: TrainingOrder) -> Trained | Failure:
         _session(order, client, stop) as session,
     ):
         with stopped_by_signals(stop, client, lambda: None):
-            end = await _task(order, session).take()
+            end = await _task(order, session, client).take()
     if stop.refusal is not None:
         raise RefusedByKrea(stop.refusal)
     return end
@@ -140,7 +140,7 @@ async def _session(order: TrainingOrder, client: Client, stop: Stop) -> AsyncIte
         )
 
 
-def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
+def _task(order: TrainingOrder, session: Session, krea: Client) -> "TrainingTask":
     training = order.training
     return TrainingTask(
         key=training.key,
@@ -155,6 +155,7 @@ def _task(order: TrainingOrder, session: Session) -> "TrainingTask":
         may_repeat=order.again,
         is_free=order.is_free,
         order=order,
+        krea=krea,
     )
 
 
@@ -163,6 +164,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
     """One training on its way. `is_agreed` says that its cost was agreed on, and told."""
 
     order: TrainingOrder
+    krea: Client
     is_agreed: bool = False
     answered: Job | None = None
 
@@ -199,7 +201,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
 
     async def post(self, urls: Mapping[Source, str]) -> Job:
         """Order the training."""
-        self.answered = await self.session.client.train(self.order.training.body(urls))
+        self.answered = await self.krea.train(self.order.training.body(urls))
         return self.answered
 
     async def collect(self, job: InFlight, submitted_at: str | None) -> Trained | Failure:  # noqa: ARG002 (for images)
@@ -241,7 +243,7 @@ class TrainingTask(PaidRequest[Trained | Failure]):
         if self.order.is_free or known.account == self.session.account:
             return known
         try:
-            await self.session.client.style(known.style_id)
+            await self.krea.style(known.style_id)
         except CallFailed as error:
             await self.session.refuse_account(error)
             if isinstance(error, Refused) and error.status == 404:

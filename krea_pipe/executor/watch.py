@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from krea_pipe.api.client import Client
+from krea_pipe.api.engine import Engine
 from krea_pipe.api.failures import CallFailed, Refused
 from krea_pipe.api.wire import Job, JobPage
 from krea_pipe.executor.capacity import delay
@@ -148,7 +148,7 @@ DENIED_READS = 2
 """A job whose image was stored ended long ago: when Krea itself says twice that it has no such job, it has none."""
 
 
-async def cancelled(client: Client, job_id: str) -> Job | None:
+async def cancelled(client: Engine, job_id: str) -> Job | None:
     """Ask Krea to cancel a job, and read its state afterwards; None if Krea no longer shows it.
 
     Args:
@@ -169,7 +169,7 @@ async def cancelled(client: Client, job_id: str) -> Job | None:
     return await read_if_there(client, job_id)
 
 
-async def read_if_there(client: Client, job_id: str) -> Job | None:
+async def read_if_there(client: Engine, job_id: str) -> Job | None:
     """Read a job.
 
     Args:
@@ -252,6 +252,10 @@ ASKS = 3
 """The number of attempts to cancel a queued job, in case a call is lost."""
 _FEW_JOBS = 100
 """The number of jobs up to which a list is short enough for more frequent polls at the end of a run."""
+_LAST_JOBS = 4
+"""The number of jobs up to which the run is about to end: it waits for nothing but the next poll."""
+_ABOUT_TO_END = (0.75, 1.5)
+"""The shares of the usual length of a job between which it may end at any moment."""
 HINTED = 6
 """With webhooks, the factor by which polls become rarer; they continue in case no webhook arrives."""
 
@@ -375,8 +379,17 @@ class JobWatch:
         typical = statistics.median(self.lengths) / 8 if self.lengths else pace.first
         wait = min(max(typical, pace.first), pace.longest)
         if self.is_tail and len(self.jobs) <= _FEW_JOBS:
-            wait = pace.first / 2
+            wait = pace.first / (5 if self._is_almost_over() else 2)
         return wait * HINTED if self.session.is_told else wait
+
+    def _is_almost_over(self) -> bool:
+        """Whether one of the last jobs may end at any moment, by the lengths of those before them."""
+        if not self.lengths or len(self.jobs) > _LAST_JOBS:
+            return False
+        now, usual = self.reader.time(), statistics.median(self.lengths)
+        since, until = (share * usual for share in _ABOUT_TO_END)
+        began = (one.running_since for one in self.jobs.values())
+        return any(one is not None and since <= now - one <= until for one in began)
 
     async def _listed(self, limit: int, before: str | None) -> JobPage | None:
         try:

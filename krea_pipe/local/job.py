@@ -7,7 +7,7 @@ How a job ends is decided when it is accepted. A prompt can ask for an end by a 
 - `local:fail-empty`: completed and billed, but without urls
 - `local:stuck`: processed for ever; only DELETE ends it
 
-Every other job gives one image.
+Every other job gives one image. If the server draws with an engine, the end of its job is open until it is drawn.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from typing import Literal, get_args
 from krea_pipe.local.answers import format_time
 from krea_pipe.local.order import ProofSpec, Training
 
-Outcome = Literal["image", "empty", "failed", "stuck"]
+Outcome = Literal["image", "empty", "failed", "stuck", "open"]
 Place = Literal["top", "result", "nowhere"]
 
 
@@ -27,6 +27,7 @@ Place = Literal["top", "result", "nowhere"]
 class JobOutcome:
     """The end of a job: with an image, `empty` without one, failed with a code and a message, or `stuck` without end.
 
+    `open` while an engine draws its image, and may fail.
     `place` is where a failed job shows its code and message: in a top-level `error`, in `result.error`, or nowhere.
     """
 
@@ -37,8 +38,8 @@ class JobOutcome:
 
     @property
     def is_billed(self) -> bool:
-        """Whether a job that ends in this way is billed."""
-        return self.outcome in ("image", "empty")
+        """Whether a job that ends in this way is billed, or may be if its end is open."""
+        return self.outcome in ("image", "empty", "open")
 
 
 FateOf = Callable[[ProofSpec], JobOutcome]
@@ -96,8 +97,8 @@ class Job:
     """An accepted generate call, all times in UTC.
 
     `created_at` is unique among jobs, because it is the cursor of the list. `latency` counts from `started_at`, which
-    is None in the backlog; `ends_at` is None there too and for a job that is stuck. `first_seen_at` is when an answer
-    first showed the job in a terminal state.
+    is None in the backlog; `ends_at` is None there too, and for a job that is stuck or whose image is being drawn.
+    `first_seen_at` is when an answer first showed the job in a terminal state.
     """
 
     id: str
@@ -125,7 +126,11 @@ class Job:
     def start(self, instant: datetime) -> None:
         """Let the job run from that instant on."""
         self.started_at = instant
-        self.ends_at = None if self.fate.outcome == "stuck" else instant + self.latency
+        self.ends_at = None if self.fate.outcome in ("stuck", "open") else instant + self.latency
+
+    def end(self, instant: datetime, fate: JobOutcome) -> None:
+        """Let a job whose end was open end at that instant."""
+        self.ends_at, self.fate = instant, fate
 
     def status(self, now: datetime) -> Status:
         """The state at an instant that is not before the last one that was asked for."""
@@ -138,6 +143,8 @@ class Job:
         return self._phase(now - self.started_at)
 
     def _phase(self, elapsed: timedelta) -> Status:
+        if self.fate.outcome == "open":
+            return "processing"
         if self.fate.outcome == "stuck":
             elapsed = min(elapsed, self.latency * 0.3)
         reached = (status for status, share in _PHASES if elapsed < self.latency * share)

@@ -135,7 +135,7 @@ async def read_image(server_state: ServerState, request: Request) -> Response:
     if job is None:
         raise refuse(404, "Image not found")
     if server_state.image_of is not None:
-        data = server_state.image_of(job)
+        data = await asyncio.to_thread(server_state.image_of, job)
         return Response(data, media_type=sniff_media_type(data) or "application/octet-stream", headers=FOREVER)
     image = await asyncio.to_thread(draw_proof, job.brief)
     return Response(image, media_type="image/png", headers=FOREVER)

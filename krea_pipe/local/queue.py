@@ -13,12 +13,14 @@ class Queue:
     """Jobs in order of submission on a number of places, None for as many as there are jobs.
 
     Nothing runs in the background. `advance` works off the ends of jobs up to an instant, one after the other, so that
-    a job starts at the moment its place became free, however late anyone looks.
+    a job starts at the moment its place became free, however late anyone looks. Jobs that have started and whose end is
+    open go to `undrawn` for whoever draws them.
     """
 
     places: int | None = None
     running: int = 0
     waiting: int = 0
+    undrawn: deque[Job] = field(default_factory=deque)
     _ends: list[tuple[datetime, datetime, Job]] = field(default_factory=list)
     _line: deque[Job] = field(default_factory=deque)
 
@@ -51,6 +53,11 @@ class Queue:
             self.running -= 1
             self._fill(now)
 
+    def end(self, job: Job) -> None:
+        """Note the end of a job that was open."""
+        assert job.ends_at is not None
+        heappush(self._ends, (job.ends_at, job.created_at, job))
+
     def next_end(self) -> datetime | None:
         """An instant before which no running job ends, or None when none will by itself."""
         return self._ends[0][0] if self._ends else None
@@ -65,5 +72,7 @@ class Queue:
     def _start(self, job: Job, instant: datetime) -> None:
         job.start(instant)
         self.running += 1
+        if job.fate.outcome == "open":
+            self.undrawn.append(job)
         if job.ends_at is not None:
-            heappush(self._ends, (job.ends_at, job.created_at, job))
+            self.end(job)

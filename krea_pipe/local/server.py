@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 import uvicorn
@@ -25,10 +25,23 @@ from krea_pipe.local.app import create_app
 from krea_pipe.local.faults import TRANSPORT, Faults
 from krea_pipe.local.job import Job, fate_by_prompt
 from krea_pipe.local.script import Script
-from krea_pipe.local.server_state import ServerState
+from krea_pipe.local.server_state import DrawJob, ServerState
 
 if sys.platform != "win32":
     import resource
+
+
+class Drawer(Protocol):
+    """Draws images in place of proofs."""
+
+    @property
+    def draw(self) -> DrawJob:
+        """Begins to draw the image of a job."""
+
+    @property
+    def image_of(self) -> Callable[[Job], bytes]:
+        """Gives the bytes of an image that is drawn, in any thread."""
+
 
 _CALLERS = 2048  # connections that may wait to be accepted; a benchmark opens hundreds at once
 _IDLE = 75  # seconds; longer than a client waits between two looks, which would else find its connection closed
@@ -41,20 +54,26 @@ def build_app(
     *,
     script: Script,
     image: bytes | None = None,
+    drawer: Drawer | None = None,
     latency: float = 0.15,
     spread: float = 0.0,
     concurrency: int | None = None,
     backlog: int | None = None,
     token: str | None = None,
 ) -> ASGIApp:
-    """The app of a Krea with its own state and the faults of a script; `image` replaces every result."""
+    """The app of a Krea with its own state and the faults of a script.
+
+    `image` replaces every result; `drawer` draws them in place of proofs.
+    """
+    image_of = None if image is None else lambda _: image
     server_state = ServerState(
         latency=latency,
         spread=spread,
         concurrency=concurrency,
         backlog=backlog,
         token=token,
-        image_of=None if image is None else lambda _: image,
+        image_of=image_of if drawer is None else drawer.image_of,
+        draw=None if drawer is None else drawer.draw,
         fate_of=script.decide_fates(fate_by_prompt),
         webhook_copies=script.count_webhooks,
     )

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from hashlib import blake2b
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from krea_pipe.local.answers import RefusalError
-from krea_pipe.local.job import TERMINAL, FateOf, Job, Webhook, fate_by_prompt
-from krea_pipe.local.order import ProofSpec
+from krea_pipe.local.job import TERMINAL, FateOf, Job, JobOutcome, Webhook, fate_by_prompt
+from krea_pipe.local.order import ProofSpec, Training
 from krea_pipe.local.picture import SUFFIXES, Picture
 from krea_pipe.local.queue import Queue
 
 _TICK = timedelta(microseconds=1)
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
+_OPEN = JobOutcome("open")
 _TOO_MANY = {"error": "Maximum number of concurrent jobs reached", "code": "CONCURRENCY_LIMIT_REACHED"}
 
 
@@ -38,6 +40,10 @@ class Asset:
     def file_name(self) -> str:
         """The last segment of the asset's URL."""
         return f"{self.id}.{SUFFIXES[self.media_type]}"
+
+
+DrawJob: TypeAlias = Callable[[Job, Callable[[JobOutcome], None]], None]
+"""Begins to draw the image of a job, and returns at once; later, in any thread, it calls back with the job's end."""
 
 
 class Bill(NamedTuple):
@@ -64,10 +70,11 @@ class ServerState:
     `latency` is how long a job runs in seconds, give or take the share `spread` of it, drawn from the job's number. At
     most `concurrency` jobs run at once and `backlog` more wait for them, None for any number. `token` None accepts any
     bearer token, `balance_usd` None pays for everything, `asset_limit` is in bytes. `fate_of` decides how a job ends;
-    the default reads the trigger words of `krea_pipe.local.job`. `image_of` gives the bytes of a job's image, None
-    draws a proof. `webhook_copies` is how often the end of a job is told to its webhook; the jobs whose end is still to
-    be told are in the `outbox`. `undocumented` are values of `variant`, `aspect_ratio` and `resolution` that are taken
-    although no document has them.
+    the default reads the trigger words of `krea_pipe.local.job`. `image_of` gives the bytes of a job's image, in any
+    thread; None draws a proof. `draw` is what draws images before `image_of` gives them: a job is then processed until
+    its image is there, whatever its `latency`. `webhook_copies` is how often the end of a job is told to its webhook;
+    the jobs whose end is still to be told are in the `outbox`. `undocumented` are values of `variant`, `aspect_ratio`
+    and `resolution` that are taken although no document has them.
     """
 
     latency: float = 0.15
@@ -80,6 +87,7 @@ class ServerState:
     backlog: int | None = None
     spread: float = 0.0
     image_of: Callable[[Job], bytes] | None = None
+    draw: DrawJob | None = None
     webhook_copies: Callable[[Job], int] = deliver_once
     undocumented: Mapping[str, Sequence[str]] = field(default_factory=dict)
     outbox: deque[Job] = field(default_factory=deque, init=False, repr=False)
@@ -126,6 +134,7 @@ class ServerState:
             self._queue.places = self.concurrency
             for job in self._queue.advance(self._now):
                 self._settle(job)
+            self._begin_drawings()
             return self._now
 
     def submit(self, brief: ProofSpec, *, webhook: Webhook | None = None) -> Job:
@@ -140,6 +149,7 @@ class ServerState:
             self._committed += job.reserve
             self._webhooks_to_come += webhook is not None
             self._queue.add(job, now)
+            self._begin_drawings()
             return job
 
     def job(self, job_id: str) -> Job | None:
@@ -211,12 +221,31 @@ class ServerState:
         if self._queue.running + self._queue.waiting >= self.concurrency + self.backlog:
             raise RefusalError(429, _TOO_MANY)
 
+    def _begin_drawings(self) -> None:
+        while self.draw is not None and self._queue.undrawn:
+            job = self._queue.undrawn.popleft()
+            self.draw(job, partial(self._end, job))
+
+    def _end(self, job: Job, fate: JobOutcome) -> None:
+        """End a job whose image was drawn, or was not."""
+        with self._lock:
+            reserved = job.reserve
+            job.end(self.now(), fate)
+            self._committed += job.reserve - reserved
+            self._queue.end(job)
+            self.now()
+
+    def _decide_fate(self, brief: ProofSpec) -> JobOutcome:
+        fate = self.fate_of(brief)
+        is_drawn = self.draw is not None and fate.outcome == "image" and not isinstance(brief.order, Training)
+        return _OPEN if is_drawn else fate
+
     def _make_job(self, brief: ProofSpec, webhook: Webhook | None, now: datetime) -> Job:
         return Job(
             id=str(uuid.uuid4()),
             image_id=str(uuid.uuid4()),
             brief=self._number_take(brief),
-            fate=self.fate_of(brief),
+            fate=self._decide_fate(brief),
             created_at=max(now, self._line[-1].created_at + _TICK) if self._line else now,
             latency=timedelta(seconds=max(self.latency * (1 + self.spread * _draw_swing(len(self._line))), 0.0)),
             webhook=webhook,

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import repeat
 from typing import Generic, TypeAlias, TypeVar, cast
 
+from krea_pipe.core.engine import EngineIdentity
 from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import (
@@ -206,6 +207,7 @@ class MatrixParts:
         found |= {kind: Part(on.of([kind]), _items_of(kind)) for kind in LIST_FIELDS}
         found["image"] = Part(on.of(["image"]), each(lambda block, cell: resolver.image(block.resolved(cell))))
         found["take"] = Part(on.of(["take"]), each(lambda block, cell: resolver.take(block.resolved(cell))))
+        found["engine"] = Part((), each(lambda *_: resolver.engine))
         found["prompt"] = self._prompt()
         return found
 
@@ -345,6 +347,8 @@ def _data(name: str, value: object) -> Json:
         return [image_data(one) for one in cast("tuple[Weighted[Source], ...]", value)]
     if name in LIST_FIELDS:
         return [named_data(one) for one in cast("tuple[Weighted[str], ...]", value)]
+    if isinstance(value, EngineIdentity):
+        return value.fields()
     return image_data(value) if isinstance(value, Weighted) else cast("Json", value)
 
 

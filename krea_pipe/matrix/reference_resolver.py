@@ -6,8 +6,16 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from krea_pipe.core.contract import MAX_MOODBOARDS, MAX_STYLE_REFERENCES
+from krea_pipe.core.dialects import engine_facts
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import LIST_FIELDS, SOURCE_STRENGTH, STRENGTHS, check_source_strength, check_strength
+from krea_pipe.core.fields import (
+    LIST_FIELDS,
+    SOURCE_STRENGTH,
+    STRENGTHS,
+    check_source_strength,
+    check_strength,
+    ignore_hint,
+)
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import Source, Weighted, parse_source, source_text
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer, check_value
@@ -36,7 +44,7 @@ class ReferenceResolver:
             CellProblem: a name is not known, a strength is out of range, or there are too many.
         """
         value = fields[kind]
-        if not value.data:
+        if not value.data or kind in self.pipeline.rules.ignored:
             return ()
         names = [self.renderer.name(one, value, context) for one in cast("list[Json]", value.data)]
         strengths = {name: self._strength(kind, name, fields, context) for name in dict.fromkeys(names)}
@@ -51,8 +59,9 @@ class ReferenceResolver:
         """The source picture of image-to-image, if there is one."""
         value = fields.get("image")
         text = None if value is None else self.renderer.typed(value, context)
-        if value is None or not text:
+        if value is None or not text or "image" in self.pipeline.rules.ignored:
             return None
+        self._check_drawn("image", value)
         found = self._images(str(text), value, context)
         if len(found) != 1:
             raise CellProblem("several_files", f"`image` matches {len(found)} files; Krea accepts one", value.trail)
@@ -125,7 +134,33 @@ class ReferenceResolver:
             return None
         return document.folder(value.trail)
 
+    def _check_drawn(self, kind: str, value: Value) -> None:
+        """Refuse what an engine cannot draw."""
+        if kind not in self.pipeline.rules.lists:
+            raise CellProblem(
+                "engine_cannot", f"the engine cannot draw with `{kind}`", value.trail, hint=ignore_hint(kind)
+            )
+
+    def _check_loras(self, found: Items, value: Value) -> None:
+        """Refuse trained styles that the engine has no file for."""
+        engine = self.pipeline.engine
+        if engine is None:
+            return
+        most = engine_facts(engine.identity.name).most_loras
+        if most is not None and len(found) > most:
+            message = f"{len(found)} styles in one request; {engine.identity.name} draws with at most {most}"
+            raise CellProblem("too_many_loras", message, value.trail)
+        missing = next((one for one in found if one.id not in engine.loras), None)
+        if missing is not None:
+            name = next((name for name, board in self.pipeline.styles.items() if board.id == missing.id), missing.id)
+            hint = f"add `engine: {{loras: {{{name}: loras/{name}.safetensors}}}}`, or `engine: {{ignore: [styles]}}`"
+            raise CellProblem("no_lora", f"the engine has no file for the style `{name}`", value.trail, hint=hint)
+
     def _limited(self, kind: str, found: Items, value: Value) -> Items:
+        if found:
+            self._check_drawn(kind, value)
+        if kind == "styles":
+            self._check_loras(found, value)
         if kind == "references" and len(found) > MAX_STYLE_REFERENCES:
             message = f"{len(found)} style references in one request; Krea accepts at most {MAX_STYLE_REFERENCES}"
             raise CellProblem("too_many_references", message, value.trail, hint="name fewer images, or split the set")

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeAlias, TypedDict, cast
 
+from krea_pipe.core.engine import EngineIdentity
 from krea_pipe.core.excerpts import shown
-from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS, check_field
+from krea_pipe.core.fields import DEFAULTS, LIST_FIELDS
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.request import ByKey, Key, Request, Source, Weighted, source_text
 from krea_pipe.core.written import unspelled
@@ -113,6 +114,7 @@ class RequestParts(TypedDict, total=False):
     styles: tuple[Weighted[str], ...]
     image: Weighted[Source] | None
     take: int | None
+    engine: EngineIdentity | None
 
 
 class Resolver:
@@ -130,6 +132,7 @@ class Resolver:
         self.precedence = Precedence(pipeline, stage, matrix, self.renderer)
         self.varying_names = self.precedence.varying()
         self.promotes = stage.upstream is not None and stage.upstream.promotes
+        self.engine = None if pipeline.engine is None else pipeline.engine.identity
         self.base: dict[str, object] = {**pipeline.variables, "stage": stage.name, "pipeline": pipeline.name}
         self._resolve_constants()
 
@@ -173,6 +176,7 @@ class Resolver:
         parts: dict[str, object] = {name: draft.context[name] for name in DEFAULTS}
         for kind in LIST_FIELDS:
             parts[kind] = self.items(kind, draft)
+        parts["engine"] = self.engine
         parts |= {"image": self.image(draft), "take": self.take(draft), "prompt": self.prompt(draft)}
         return Request(**cast("RequestParts", parts))
 
@@ -322,14 +326,14 @@ class Resolver:
         if known is not None:
             return known
         if value is None:
-            return DEFAULTS[name] if given is None else cast("Json", getattr(given, name))
+            return self.pipeline.rules.defaults[name] if given is None else cast("Json", getattr(given, name))
         data = self.renderer.typed(value, context)
         if isinstance(data, (list, dict)):
             message = f"`{name}` must be one value, not {shown(data)}"
             raise CellProblem("wrong_type", message, value.trail)
         memo = (name, data, type(data))
         if memo not in self.checked:
-            self.checked[memo] = check_value(value, lambda: check_field(name, data, self.pipeline.prices.allowed))
+            self.checked[memo] = check_value(value, lambda: self.pipeline.rules.check(name, data))
         if not is_template(value.data):
             self.known[name, id(value)] = self.checked[memo]
         return self.checked[memo]

@@ -9,7 +9,9 @@ from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
+from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import Problem
+from krea_pipe.core.fields import FieldRules
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.recipe import Transcoding
 from krea_pipe.pipeline.editing.picks import Picks
@@ -237,5 +239,8 @@ class Pipeline:
     overrides: Mapping[str, Value] = field(default_factory=dict)
     prices: PriceList = BUILT_IN_PRICES
     report: ReportView | None = None
+    engine: EngineSpec | None = None
+    """What draws its images; None is the hosted Krea."""
+    rules: FieldRules = field(default_factory=FieldRules)
     is_over: bool = False
     """Whether profiles, variables or values of the command line override the file."""

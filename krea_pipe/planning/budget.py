@@ -1,7 +1,7 @@
 """The budget of a plan: that of the file, and how far the limits of the command line let a run get."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_DOWN, Decimal
 
 from krea_pipe.core.errors import OverBudget, Problem, UsageError
@@ -37,6 +37,17 @@ class Limits:
         """
         usd_of_all = self.max_cost if self.max_cost is None or self.is_named else self.max_cost * shards
         return Limits(usd_of_all, None if self.max_new is None else self.max_new * shards)
+
+    def for_price(self, *, bills: bool) -> "Limits":
+        """The limits of a run whose images may cost nothing, which needs no cap.
+
+        Args:
+            bills: Whether images cost something.
+
+        Returns:
+            The same limits, or without a cap and a price a cap of nothing.
+        """
+        return self if bills or self.max_cost is not None else replace(self, max_cost=Decimal(0))
 
 
 def shards_of(plan: Plan) -> int:

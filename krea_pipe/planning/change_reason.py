@@ -31,11 +31,22 @@ def describe_change(before: Mapping[str, Json], now: Mapping[str, Json], fingerp
             changes.append(PROMPT_CHANGED)
         elif name == "image_style_references":
             changes.append(_references_change(old, new, fingerprints))
+        elif name == "engine":
+            changes.append(_engine_change(old, new))
         elif isinstance(old, (list, dict)) or isinstance(new, (list, dict)):
             changes.append(f"{'source image' if name == 'image' else name} changed")
         else:
             changes.append(f"{name} {_word(old)} → {_word(new)}")
     return ", ".join(changes) or "new"
+
+
+def _engine_change(old: Json, new: Json) -> str:
+    """How the engine differs: which is used now, or what of the same one has changed."""
+    before, now = (one if isinstance(one, dict) else {} for one in (old, new))
+    if before.get("name") != now.get("name"):
+        return f"engine {_word(before.get('name', 'krea'))} → {_word(now.get('name', 'krea'))}"
+    changed = [name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name)]
+    return ", ".join(f"engine {name} {_word(before.get(name))} → {_word(now.get(name))}" for name in changed)
 
 
 def prompt_change(reason: str, before: Mapping[str, Json], now: Mapping[str, Json]) -> PromptChange | None:

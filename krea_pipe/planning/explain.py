@@ -307,6 +307,9 @@ class _Builder:
         """The request fields but the prompt, then the look, the lists of names and the source picture."""
         for name in DEFAULTS:
             yield self._traced(name, getattr(self.cell.request, name), self._unset(name))
+        if self.cell.request.engine is not None:
+            at = self.origins.document.place(("engine",))
+            yield Traced("engine", self.cell.request.engine.words, Origin("engine", None, at))
         for name in ("take", "look", *LIST_FIELDS, "image", "strength"):
             if name in self.origins.fields:
                 yield self._traced(name, self._value(name), self._unset(name))
@@ -360,7 +363,7 @@ class _Builder:
         draft = self.origins.draft
         if draft.resolver.promotes and draft.source is not None:
             return Origin(f"source {draft.source.id}", None)
-        return Origin("default", DEFAULTS.get(name))
+        return Origin("default", self.origins.pipeline.rules.defaults.get(name))
 
     def _value(self, name: str) -> Json:
         """A field as the cell has it, with what is written in place without its inner name."""

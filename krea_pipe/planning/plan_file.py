@@ -26,6 +26,8 @@ from krea_pipe.planning.records import JsonObject, object_of, text
 _SCHEMA = "krea-pipe/plan-file@1"
 _HEAD = b'"krea-pipe/plan-file@'
 _SHOWN = 5
+LOCAL_PLAN, ENGINE_PLAN = "local", "engine"
+"""The targets of plans that are not for an API at an address."""
 MAX_PLAN_FILE_BYTES = 40 * 1024 * 1024
 _MAX_OBJECTS = 300_000
 _MAX_VALUES = 1_500_000
@@ -74,7 +76,12 @@ class PlanFile:
     @property
     def is_local(self) -> bool:
         """Whether it is for the local Krea."""
-        return self.target == "local"
+        return self.target == LOCAL_PLAN
+
+    @property
+    def is_for_engine(self) -> bool:
+        """Whether it is for the engine that the pipeline names; its keys say which one that was."""
+        return self.target == ENGINE_PLAN
 
 
 def parts_of(plan: Plan, reach: int) -> tuple[dict[str, Key], dict[Key, Send]]:

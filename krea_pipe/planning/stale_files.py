@@ -21,7 +21,7 @@ from krea_pipe.matrix.rerolling import TAKES_FOLDER
 from krea_pipe.matrix.selection import fold
 from krea_pipe.planning.out_folder import beside_name
 from krea_pipe.store.blobs import MOST_BLOB_BYTES
-from krea_pipe.store.delivered import PREFIX
+from krea_pipe.store.delivered import PREFIX, is_as_delivered
 from krea_pipe.store.known import look_up
 from krea_pipe.store.space import Space
 
@@ -96,8 +96,9 @@ class _Search:
         if not is_ours or self._may_be_produced(path, str(fact.get("cell", ""))):
             return None
         data = self.read(path)
-        digest = "" if data is None else hashlib.sha256(data).hexdigest()
-        return StaleFile(path, digest) if data is not None and digest == fact.get("sha256") else None
+        if data is None or not is_as_delivered(data, fact):
+            return None
+        return StaleFile(path, hashlib.sha256(data).hexdigest())
 
     def by_mark(self, path: str) -> StaleFile | None:
         """A file without a fact, if the mark inside says that it is a stale file."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe._version import __version__
-from krea_pipe.core.errors import Place, Problem
+from krea_pipe.core.errors import Problem
 from krea_pipe.core.fields import DEFAULTS
 from krea_pipe.core.git import GitFailed, ask
 from krea_pipe.core.json_data import Json
@@ -17,7 +17,7 @@ from krea_pipe.core.request import ByDigest, ByKey, Key, Source, source_text
 from krea_pipe.core.settings import Target
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.pipeline.cell_ids import Scalar, label_of
-from krea_pipe.pipeline.model import Pipeline, Stage, Value
+from krea_pipe.pipeline.model import Pipeline, Stage
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.template import VariablePath, paths_in
 from krea_pipe.planning.plan import Plan, Step, is_read_again
@@ -316,28 +316,3 @@ def _git(folder: Path, *words: str) -> str | None:
         return ask(folder, os.environ, *words, seconds=GIT_TIMEOUT).decode().strip()
     except (GitFailed, UnicodeDecodeError):
         return None
-
-
-def prompt_place(pipeline: Pipeline, report: Report, row: Row) -> Place:
-    """The place of the template of a cell's prompt, or of its stage if the template is not in the file."""
-    stage = next(one for one in pipeline.stages if one.name == row.stage)
-    document = pipeline.document
-    if row.template is not None:
-        text = report.templates[row.template]
-        for value in _prompts(pipeline, stage):
-            place = document.place(value.trail)
-            if value.trail and str(value.data) == text and place not in document.overlays:
-                return place
-    return document.key_place(stage.trail)
-
-
-def _prompts(pipeline: Pipeline, stage: Stage) -> Iterator[Value]:
-    """Every prompt that cells of a stage may have, wherever it is set."""
-    axes = [*stage.fixed, *(axis for matrix in stage.matrices for axis in matrix.axes)]
-    layers = [
-        stage.fields,
-        *(value.sets for axis in axes for value in axis.values),
-        *(rule.sets for matrix in stage.matrices for rule in matrix.patch),
-        *(look.fields for look in pipeline.looks.values()),
-    ]
-    yield from (layer["prompt"] for layer in layers if "prompt" in layer)

@@ -110,7 +110,7 @@ def _opening(report: Report) -> str:
     lines += [f"{one}.\n" for one in notices(report, code, MAX_NAMED)]
     target = "local Krea" if report.target.kind == "local" else report.target.base
     about = [*facts_of(report), ("Target", target)]
-    if report.target.kind == "live":
+    if report.has_costs:
         about.append(("Cap", "none" if report.cost.cap_usd is None else usd(report.cost.cap_usd)))
     lines += table_head("", "")
     lines += [table_row(name, code(value)) for name, value in about]
@@ -119,7 +119,7 @@ def _opening(report: Report) -> str:
 
 def _stages(report: Report) -> _Section:
     found = by_stage((stage.name for stage in report.stages), report.rows)
-    live = report.target.kind == "live"
+    live = report.has_costs
     head = table_head("Stage", "Cells", *map(str.capitalize, STATUS_WORDS.values()), *(["Spent"] if live else []))
     lines = (_stage_row(name, rows, live=live) for name, rows in found.items())
     return _Section("Stages", head, lines, len(found))
@@ -187,7 +187,7 @@ def _problem_row(row: Row) -> str:
 
 
 def _cells(report: Report) -> _Section:
-    live = report.target.kind == "live"
+    live = report.has_costs
     labels = {
         (stage.name, axis.name, repr(value)): label
         for stage in report.stages

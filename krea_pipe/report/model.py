@@ -1,11 +1,9 @@
 """The report as a value: what `report.json` holds and what every renderer takes."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal
 
 from krea_pipe.core.json_data import Json
@@ -14,6 +12,7 @@ from krea_pipe.core.outcome import Failure as Failure
 from krea_pipe.core.outcome import Outcome
 from krea_pipe.core.outcome import Status as Status
 from krea_pipe.core.outcome import Timings as Timings
+from krea_pipe.core.relative_path import seen_from as seen_from
 
 REPORT_SCHEMA = "krea-pipe/run-report@1"
 ZERO_USD = Decimal(0)
@@ -159,9 +158,9 @@ class GitState:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
-    """The target of requests: `live` or `local`, and the API's base URL."""
+    """The target of requests: `live`, `local` or `engine`, and the API's base URL."""
 
-    kind: Literal["live", "local"]
+    kind: Literal["live", "local", "engine"]
     base: str
 
 
@@ -233,13 +232,12 @@ class Report:
     view: ReportLayout | None = None
     assembled: bool = False
 
-
-def seen_from(folder: Path, path: Path) -> str:
-    """A path relative to a folder, or absolute when it is on another drive of Windows."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:
-        return path.absolute().as_posix()
+    @property
+    def has_costs(self) -> bool:
+        """Whether its images have a price: those of Krea do, and those of an engine if the file states one."""
+        cost = self.cost
+        known = (cost.spent_usd, cost.saved_usd, cost.uncertain_usd, cost.in_flight_usd, cost.cap_usd)
+        return self.target.kind == "live" or (self.target.kind == "engine" and any(known))
 
 
 def cells_of(report: Report) -> int:

@@ -4,6 +4,7 @@ A file is written whole and then noted; one that was written before a run was ki
 happens to a file, the image that it is made from is stored and stays in its own place.
 """
 
+import hashlib
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from krea_pipe.planning.out_folder import InTheWay
 from krea_pipe.planning.recipe_files import FileToMake, RecipeFiles
 from krea_pipe.report.model import DeliveredFile, seen_from
 from krea_pipe.store.atomic import write_atomically
-from krea_pipe.store.delivered import delivered_for, file_of, note_of
+from krea_pipe.store.delivered import delivered_for, file_of, note_of, whole
 from krea_pipe.store.space import Space
 
 Transcode: TypeAlias = Callable[[bytes, Transcoding, XmpFields, str], Transcoded]
@@ -187,7 +188,8 @@ class _Writer:
         except StateError as error:
             self._fail(one, error.problems[0].message)
             return
-        fact = note_of(path, made.data, one.made, "", self.files.look.source) or {}
+        digest = hashlib.sha256(made.data).hexdigest()
+        fact = note_of(path, whole(digest), one.made, "", self.files.look.source) or {}
         size: dict[str, Json] = {"width": made.width, "height": made.height, "notes": list(made.notes)}
         more = delivered_for(one.cell.id, is_over=self.files.look.is_over)
         self.notes[one.name] = {**fact, "image": fact.get("sha256"), **size, **more}

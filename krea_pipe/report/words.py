@@ -30,7 +30,7 @@ def summary_sentence(report: Report) -> str:
     parts = ", ".join(f"{count} {word}" for count, word in counts if count)
     shard = "" if report.shard is None else f"Shard {report.shard}: "
     images = f"{shard}{total} {'image' if total == 1 else 'images'}{f': {parts}' if parts else ''}."
-    return images if report.target.kind == "local" else f"{images} {_money_sentence(report)}"
+    return images if not report.has_costs else f"{images} {_money_sentence(report)}"
 
 
 def _pairs_sentence(report: Report) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from krea_pipe.core.delivery_mark import made_of
+from krea_pipe.core.image_file import Insertion
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.provenance import bare
 from krea_pipe.store.blobs import MOST_BLOB_BYTES, Blobs
@@ -92,12 +93,12 @@ def file_of(name: str) -> str:
     return name.removeprefix(PREFIX)
 
 
-def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[str, Json] | None:
+def note_of(path: str, content: Mapping[str, Json], key: str, image: str, source: str) -> dict[str, Json] | None:
     """The fact to record about a file that was just delivered.
 
     Args:
         path: the path of the file.
-        data: the bytes that were written.
+        content: what identifies its bytes: `whole` or `with_insertion`.
         key: the key of its request.
         image: the digest of its image as Krea sent it.
         source: the pipeline file that it was delivered for.
@@ -109,8 +110,52 @@ def note_of(path: str, data: bytes, key: str, image: str, source: str) -> dict[s
         stamp = _stamp(os.stat(path))  # noqa: PTH116 (text is enough, and 10,000 paths are not free)
     except OSError:
         return None
-    digest = hashlib.sha256(data).hexdigest()
-    return {"key": key, "stamp": stamp, "sha256": digest, "image": image, "file": source}
+    return {"key": key, "stamp": stamp, **content, "image": image, "file": source}
+
+
+def whole(digest: str) -> dict[str, Json]:
+    """What identifies the bytes of a file.
+
+    Args:
+        digest: their SHA-256.
+
+    Returns:
+        Fields for the fact.
+    """
+    return {"sha256": digest}
+
+
+def with_insertion(texts: Insertion) -> dict[str, Json]:
+    """What identifies the bytes of an image with texts, beside the digest of the image: to hash both would be twice.
+
+    Args:
+        texts: the texts, and where they are.
+
+    Returns:
+        Fields for the fact.
+    """
+    return {"texts": [texts.at, len(texts.data), hashlib.sha256(texts.data).hexdigest()]}
+
+
+def is_as_delivered(data: bytes, fact: Mapping[str, Json]) -> bool:
+    """Whether a file is byte for byte what was delivered there.
+
+    Args:
+        data: its bytes.
+        fact: what was noted when it was delivered.
+
+    Returns:
+        False also if the fact does not tell.
+    """
+    match fact.get("sha256"), fact.get("texts"):
+        case str(digest), _:
+            return hashlib.sha256(data).hexdigest() == digest
+        case None, [int(at), int(size), str(digest)]:
+            image, view = hashlib.sha256(data[:at]), memoryview(data)
+            image.update(view[at + size :])
+            inserted = hashlib.sha256(view[at : at + size])
+            return inserted.hexdigest() == digest and image.hexdigest() == fact.get("image")
+    return False
 
 
 def delivered_for(cell: str, *, is_over: bool) -> dict[str, Json]:
@@ -233,7 +278,7 @@ def _read(path: str, stamp: list[Json], fact: Mapping[str, Json] | None, expecte
     digest, inside = hashlib.sha256(data).hexdigest(), bare(data)
     note: dict[str, Json] = {**(fact or {}), "stamp": stamp, "sha256": digest, "image": inside.digest}
     is_expected = fact is not None and fact.get("key") == expected.key
-    if fact is not None and fact.get("sha256") == digest:
+    if fact is not None and is_as_delivered(data, fact):
         return Ours(is_expected, note)
     mark = inside.mark
     if mark is not None and mark.target != expected.kind:

@@ -124,11 +124,16 @@ def _opened(path: Path, seconds: float) -> sqlite3.Connection:
     _check(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return sqlite3.connect(path, timeout=seconds, isolation_level=None)
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        with contextlib.suppress(sqlite3.OperationalError):  # another process holds the lock
+            # Nothing is ever written: SQLite need not create and remove a rollback journal each time.
+            connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute(f"PRAGMA busy_timeout = {1000 * seconds:.0f}")
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     except sqlite3.Error as error:
         raise _unusable(path, str(error)) from error
+    return connection
 
 
 def _check(path: Path) -> None:

@@ -79,6 +79,23 @@ def read_plain(path: Path | str, most: int | None = None) -> bytes:
         return stream.readall()
 
 
+def read_all(handle: int) -> bytes:
+    """The bytes of an open file, from its begin.
+
+    Args:
+        handle: its descriptor, which stays open.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    os.lseek(handle, 0, os.SEEK_SET)
+    with open(handle, "rb", buffering=0, closefd=False) as stream:
+        return stream.readall()
+
+
 def check_folders(*folders: Path) -> None:
     """Refuse anything that is not a separate folder; a missing one is accepted.
 

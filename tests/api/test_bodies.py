@@ -5,8 +5,11 @@ import json
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from krea_server import GENERATE, ask, picture, send_answer
 
+from krea_pipe.api.body import SecretScan
 from krea_pipe.api.client import MAX_ANSWER_BYTES
 from krea_pipe.core.contract import SIZES
 
@@ -198,3 +201,17 @@ def test_a_redirect_of_the_api_to_nowhere_fails_that_call(project, krea, target)
     krea.answer("GET", "/jobs/", 302, b"", headers={"location": target}, times=1)
     project.pipeline(["a"])
     assert project.run("run", "p.yaml").code == 0
+
+
+@given(st.integers(0, 40), st.lists(st.integers(0, 60), max_size=12), st.booleans())
+def test_a_secret_is_found_wherever_a_body_is_divided(place, cuts, is_there):
+    secret = b"kr-abcab-cd"
+    body = (b"abc" * 20)[:place] + (secret if is_there else secret[:-1]) + b"kr-abc" * 3
+    ends = sorted({min(one, len(body)) for one in cuts} | {len(body)})
+    scan = SecretScan(secret)
+    found = [scan.finds(body[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    assert any(found) is is_there
+
+
+def test_no_secret_is_found_nowhere():
+    assert not SecretScan(b"").finds(b"anything")

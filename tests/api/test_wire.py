@@ -2,7 +2,7 @@
 
 import pytest
 
-from krea_pipe.api.wire import asset_url, read_job
+from krea_pipe.api.wire import PageReader, asset_url, read_job
 
 
 @pytest.mark.parametrize("data", [None, [], "x", 5, {}, {"job_id": None}, {"job_id": 7}, {"status": "queued"}])
@@ -92,3 +92,13 @@ def test_a_file_named_like_a_preview_comes_last(first):
     job = read_job({"id": "j1", "status": "completed", "result": {"urls": [f"https://a/{first}", "https://a/2.png"]}})
     assert job is not None
     assert job.urls == ("https://a/2.png", f"https://a/{first}")
+
+
+def test_an_entry_of_a_list_is_read_again_when_it_has_changed():
+    reader = PageReader()
+    waiting = {"job_id": "a", "status": "queued", "created_at": "2026-01-01T00:00:00Z"}
+    drawn = {**waiting, "status": "completed", "result": {"urls": ["https://x/a.png"]}}
+    for item in (waiting, drawn, drawn, waiting):
+        page = reader.page({"items": [dict(item), {"job_id": "b", "status": "queued"}], "next_cursor": None})
+        assert [job.status for job in page.jobs] == [item["status"], "queued"]
+    assert reader.page({"items": [waiting, {"status": "queued"}], "next_cursor": None}) is None

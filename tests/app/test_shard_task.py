@@ -1,4 +1,4 @@
-"""A shard as a task: a process of its own with the files that it was given, which an engine may start again."""
+"""A shard as a task: a process of its own with the files that it was given, which a cluster may start again."""
 
 import json
 import multiprocessing
@@ -82,7 +82,7 @@ def test_a_task_that_is_stopped_sends_nothing_more_and_brings_in_what_is_paid(pr
 
 
 def test_a_task_whose_worker_is_killed_ends_its_run_and_goes_on_where_it_is_started_again(project, krea):
-    """The process that a lost worker had started is still there when an engine starts the task again."""
+    """The process that a lost worker had started is still there when a cluster starts the task again."""
     krea.world.latency = LATENCY
     mine, found = task(project, "--concurrency", "2"), project.path / "runs"
     worker = start_worker(mine, found)
@@ -111,7 +111,7 @@ def test_what_a_killed_process_has_paid_and_not_shared_is_shared_when_the_task_i
 
 
 def start_worker(task, found):
-    """A process that carries a task out, as a worker of an engine."""
+    """A process that carries a task out, as a worker of a cluster."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=(task, found))
     process.start()
     return process

@@ -10,6 +10,11 @@ from sample_reports import make_report, make_stage
 
 AXES = {"surface": ["slate", "linen", "oak"], "light": ["dawn", "noon", "dusk", "neon"]}
 
+WHOLE_SCREEN = """() => {
+  const node = document.querySelector(".light");
+  return document.fullscreenElement === node && node.clientWidth === innerWidth;
+}"""
+
 
 @pytest.fixture(scope="module")
 def lamps(tmp_path_factory):
@@ -161,10 +166,7 @@ def test_one_picture_has_the_whole_screen_and_is_decided_there(open_page, lamps)
     press(page, 1, "Shift+F")
     expect(page.locator("#detail-image")).to_be_visible()
     expect(page.locator("#detail .panel")).to_be_hidden()
-    full = page.locator(".light").evaluate(
-        "node => [document.fullscreenElement === node, node.clientWidth === innerWidth]"
-    )
-    assert full == [True, True]
+    page.wait_for_function(WHOLE_SCREEN)
     page.keyboard.press("3")
     expect(page.locator(".light > .verdict")).to_have_attribute("aria-label", "3 stars")
     page.keyboard.press("ArrowRight")
@@ -172,7 +174,7 @@ def test_one_picture_has_the_whole_screen_and_is_decided_there(open_page, lamps)
     expect(page.locator(".light > .verdict")).to_have_count(0)
     page.keyboard.press("Shift+F")
     expect(page.locator("#detail .panel")).to_be_visible()
-    assert page.evaluate("() => document.fullscreenElement") is None
+    page.wait_for_function("() => document.fullscreenElement === null")
     page.keyboard.press("Escape")
     expect(cell_at(page, 2)).to_be_focused()
 

@@ -291,6 +291,13 @@ def test_a_run_without_news_loads_no_network_code(project):
     assert not loaded & {"httpx", "starlette", "rich", "uvicorn", "PIL"}
 
 
+def test_a_valid_file_is_checked_without_jsonschema_and_jinja(project):
+    project.pipeline(["a"])
+    assert not modules_after(project, "validate", "p.yaml") & {"jsonschema", "jinja2", "sqlite3", "urllib.request"}
+    project.write("wrong.yaml", "version: 1\nprompt: a lamp\nseed: x\n")
+    assert project.run("validate", "wrong.yaml").code == 2
+
+
 def test_the_version_loads_next_to_nothing(project):
     loaded = modules_after(project, "--version")
     assert not loaded & {"httpx", "jinja2", "jsonschema", "PIL", "yaml", "rich", "diskcache", "sqlite3"}

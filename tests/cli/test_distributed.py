@@ -11,9 +11,9 @@ RAY = ("--on", "ray", "--shards", "2", "--ray-address", "127.0.0.1:1")
 
 
 def refused(project, *words, code=2, env=()):
-    """The error of a run; a run with a store has a process of its own, as obstore must not be used before a fork."""
+    """The error of a run; a run with a store has a process of its own, as obstore bears no fork after it is used."""
     shared = {"KREA_PIPE_REMOTE": (project.path / "store").as_uri(), **dict(env)}
-    done = project.spawn("run", "p.yaml", "--json", *words, env=shared, anew=True)
+    done = project.spawn("run", "p.yaml", "--json", *words, env=shared)
     assert done.code == code, done.text
     assert project.krea.seen == []
     assert done.json["error"]["hint"]
@@ -77,7 +77,7 @@ def test_a_frozen_run_looks_at_the_lock_file_here(project):
 
 def test_what_only_this_home_knows_to_be_in_flight_is_finished_here_first(project, krea):
     krea.world.latency = 1e6
-    run = project.start("run", "p.yaml", anew=True)
+    run = project.start("run", "p.yaml")
     assert until(lambda: len(project.events("submitted")) == 2, "both jobs")
     kill(run)
     krea.seen.clear()

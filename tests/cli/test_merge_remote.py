@@ -199,9 +199,7 @@ def test_shards_are_merged_from_s3(project, elsewhere, moto, tmp_path):
     address = {**moto, "KREA_PIPE_REMOTE": "s3://bucket/merged", "KREA_PIPE_REMOTE_SECRET": SECRET}
     project.pipeline(WORDS)
     for number in (1, 2):
-        done = project.spawn(
-            *("run", "p.yaml", "--shard", f"{number}/2", "--run-name", "release"), env=address, anew=True
-        )
+        done = project.spawn(*("run", "p.yaml", "--shard", f"{number}/2", "--run-name", "release"), env=address)
         assert done.code == 0, done.text
-    done = elsewhere.spawn("merge", "--remote", "--run-name", "release", "--json", env=address, anew=True)
+    done = elsewhere.spawn("merge", "--remote", "--run-name", "release", "--json", env=address)
     assert (done.code, done.json["cells"]["succeeded"]) == (0, len(WORDS)), done.text

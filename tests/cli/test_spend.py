@@ -113,13 +113,13 @@ def test_a_request_that_was_sent_again_leaves_its_first_answer_uncertain(project
 def test_homes_that_share_a_store_count_a_job_once_for_the_home_that_sent_it(homes, krea, store):
     one, two = homes
     krea.world.latency = 1e6
-    process = one.start("run", "p.yaml", env=shared(store, GIT_AUTHOR_NAME="Ada"), anew=True)
+    process = one.start("run", "p.yaml", env=shared(store, GIT_AUTHOR_NAME="Ada"))
     until(lambda: len(list((store / "loopback/jobs").rglob("*-*"))) == 3, "the jobs of the first home in the store")
     kill(process)
     krea.catch_up()
     krea.finish_jobs()
     two.pipeline("abcd")
-    assert two.spawn("run", "p.yaml", env=shared(store, GIT_AUTHOR_NAME="Bo"), anew=True).code == 0
+    assert two.spawn("run", "p.yaml", env=shared(store, GIT_AUTHOR_NAME="Bo")).code == 0
 
     words = ("--by=person", "--by=home", "--by=variant", "--json")
     expected = {("Ada", 3, "medium"), ("Bo", 1, "medium")}
@@ -132,7 +132,7 @@ def test_homes_that_share_a_store_count_a_job_once_for_the_home_that_sent_it(hom
     assert found(two.run("spend", *words, "--home", one.home, "--home", two.home)) == expected
     assert check_spend(two, krea, "--home", str(one.home))["paid"] == 4
     for home in homes:  # one of them has never collected its jobs
-        done = home.spawn("spend", *words, env=shared(store), anew=True)
+        done = home.spawn("spend", *words, env=shared(store))
         assert (found(done), done.json["store"]) == (expected, f"{store.as_uri()}/loopback")
     alone = one.run("spend", "--json", "--no-store", env=shared(store)).json
     assert (alone["total"]["paid"], alone["total"]["in_flight"], alone["store"]) == (0, 3, None)
@@ -143,10 +143,10 @@ def test_homes_that_share_a_store_count_a_job_once_for_the_home_that_sent_it(hom
 def test_a_claim_that_is_not_believed_is_left_out_and_named(homes, krea, store):
     one, _ = homes
     secret = shared(store, KREA_PIPE_REMOTE_SECRET="0123456789abcdef")
-    assert one.spawn("run", "p.yaml", env=secret, anew=True).code == 0
+    assert one.spawn("run", "p.yaml", env=secret).code == 0
     claim = next((store / "loopback/claims").rglob("0001"))
     claim.write_text(claim.read_text().replace("0.03", "9.99"))
-    done = one.spawn("spend", "--json", env=secret, anew=True)
+    done = one.spawn("spend", "--json", env=secret)
     assert usd(done.json["total"]["paid_usd"]) == usd("0.09")
     assert "some claims are left out of the sum" in done.err
 

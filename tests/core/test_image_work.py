@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -197,3 +199,24 @@ def test_what_a_sheet_draws_is_judged_as_well():
 def test_the_local_krea_does_not_look_at_it_either():
     assert read_picture(with_scans(MAX_SCANS)) is not None
     assert read_picture(with_scans(MAX_SCANS + 1)) is None
+
+
+MANY_AT_ONCE = """
+import io, resource
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+from krea_pipe.core import images
+buffer = io.BytesIO()
+Image.new("RGB", (4096, 4000), "red").save(buffer, "PNG", compress_level=1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+with ThreadPoolExecutor(8) as pool:
+    found = list(pool.map(images.examine, [buffer.getvalue()] * 8))
+assert {facts.width for facts, _ in found} == {4096}
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of the peak differs")
+def test_however_many_threads_decode_images_only_so_many_pixels_are_in_memory():
+    done = subprocess.run([sys.executable, "-c", MANY_AT_ONCE], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 100, "MB; each of the eight takes 64"

@@ -128,6 +128,37 @@ def test_a_png_without_all_of_its_rows_is_refused(rows):
         images.examine(png_of_rows(rows))
 
 
+KINDS = [(0, 1), (0, 8), (0, 16), (2, 8), (2, 16), (3, 4), (3, 8), (4, 8), (4, 16), (6, 8), (6, 16)]
+"""Colour types of PNG and the bits of a sample."""
+SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""The first column and row of each pass, and the steps between its columns and its rows."""
+
+
+def png_of_kind(colour, depth, value, *, interlaced, share):
+    """A PNG of 16 x 17 pixels whose samples have one value, with a share of the bytes of its rows."""
+    rows = bytearray()
+    for x, y, across, down in ADAM7 if interlaced else ((0, 0, 1, 1),):
+        bits = len(range(x, 16, across)) * SAMPLES[colour] * depth
+        rows += (b"\0" + bytes([value]) * -(-bits // 8)) * len(range(y, 17, down))
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 16, 17, depth, colour, 0, 0, int(interlaced)))
+    palette = png_chunk(b"PLTE", bytes(3 << depth)) if colour == 3 else b""
+    pixels = png_chunk(b"IDAT", zlib.compress(rows[: round(len(rows) * share)]))
+    return b"".join([b"\x89PNG\r\n\x1a\n", head, palette, pixels, png_chunk(b"IEND", b"")])
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(("colour", "depth"), KINDS)
+@pytest.mark.parametrize("value", [0, 0x55])
+def test_a_png_of_any_kind_is_whole_only_with_all_of_its_rows(colour, depth, value, interlaced):
+    assert facts_of(png_of_kind(colour, depth, value, interlaced=interlaced, share=1)).height == 17
+    for share in (0, 0.5, 0.97):
+        with pytest.raises(NotAnImage):
+            facts_of(png_of_kind(colour, depth, value, interlaced=interlaced, share=share))
+
+
 @pytest.mark.parametrize("rows", [64, 65])
 def test_a_png_with_all_of_its_rows_is_taken(rows):
     assert facts_of(png_of_rows(rows)).height == 64

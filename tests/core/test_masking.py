@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from krea_pipe.core.masking import masked, masked_data
+from krea_pipe.core.masking import is_absent, masked, masked_data
 
 KEY = "krea-Test/secret_4711+x"
 
@@ -62,6 +62,8 @@ def test_a_secret_is_found_in_every_way_of_writing(way, around):
     assert "***" in said
     assert way not in said
     assert masked_data({"error": [{around.format(way): 1}]}, KEY) == {"error": [{said: 1}]}
+    for is_ascii in (True, False):
+        assert not is_absent(json.dumps({"error": [{around.format(way): 1}]}, ensure_ascii=is_ascii).encode(), KEY)
 
 
 def test_a_plain_secret_leaves_the_rest_of_its_text():
@@ -88,6 +90,13 @@ def test_data_stays_what_it_is():
     data = json.loads('{"a": [1, 2.5, true, null, "x", {"b": {}}], "price": 0.03}')
     assert masked_data(data, KEY) == data
     assert masked_data({"n": 47110815}, "47110815") == {"n": "***"}
+
+
+def test_a_body_that_holds_nothing_of_a_secret_need_not_be_read():
+    body = json.dumps({"items": [{"job_id": "775696e3", "status": "queued", "n": 0.5}]}, indent=2).encode()
+    assert is_absent(body, KEY)
+    assert not is_absent(b'{"n": 4.7110815e7}', "47110815")
+    assert not is_absent(body.replace(b"queued", KEY.upper().encode()), KEY)
 
 
 def test_what_is_deeper_or_more_escaped_than_an_answer_is_left_out():

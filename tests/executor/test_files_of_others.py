@@ -14,7 +14,8 @@ from krea_server import picture, until
 from PIL import Image, PngImagePlugin
 
 from krea_pipe.core.contract import SIZES
-from krea_pipe.core.image_file import plain_texts, png_chunks, with_text
+from krea_pipe.core.image_file import plain_texts, png_chunks, texts_for, with_text
+from krea_pipe.core.provenance import bare_bytes
 from krea_pipe.core.request import canonical_json
 
 TEXTS = (b"tEXt", b"iTXt")
@@ -290,6 +291,20 @@ def as_later_versions_mark(path):
     database.close()
 
 
+def as_later_versions_insert(path):
+    """Only texts that this version does not know; the fact has their digest."""
+    database = sqlite3.connect(path / ".krea-pipe/loopback/facts/cache.db")
+    with database:
+        for name, value in database.execute("SELECT key, value FROM Cache WHERE key LIKE 'out:%'").fetchall():
+            file, fact = Path(name.removeprefix("out:")), json.loads(value)
+            sent = bare_bytes(file.read_bytes())
+            at, texts = texts_for(sent, {"krea-pipe:later": "unknown"})
+            file.write_bytes(sent[:at] + texts + sent[at:])
+            fact["texts"] = [at, len(texts), hashlib.sha256(texts).hexdigest()]
+            database.execute("UPDATE Cache SET value = ? WHERE key = ?", (json.dumps(fact).encode(), name))
+    database.close()
+
+
 SPARED = [
     touched,
     bare_of_texts,
@@ -298,6 +313,7 @@ SPARED = [
     as_earlier_versions_noted,
     as_earlier_versions_delivered,
     as_later_versions_mark,
+    as_later_versions_insert,
 ]
 
 

@@ -1,11 +1,27 @@
 """Images as servers send them: whole ones are kept as they are, others are fetched again and never lost."""
 
+import errno
+import hashlib
+import os
+from io import BytesIO
+
 import pytest
 from krea_server import noisy, picture, send_answer
+from PIL import Image
 
 from krea_pipe.core.contract import SIZES
 
+
+def bilevel(size):
+    """An image with one bit for each pixel, which is soon made however large it is."""
+    buffer = BytesIO()
+    Image.new("1", size).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 SIZE = SIZES["1:1"]
+LARGE = noisy("PNG", SIZE)
+"""3 MB, which arrive in many parts."""
 PNG = picture(seed="x", size=SIZE)
 SOUND = {form: noisy(form) for form in ("PNG", "JPEG", "WEBP")}
 BAD = {
@@ -17,7 +33,7 @@ BAD = {
     "html": b"<!doctype html><title>wait</title>",
     "empty": b"",
     "gif": b"GIF89a" + b"\0" * 500,
-    "bomb": picture(size=(20_000, 5_000)),
+    "bomb": bilevel((20_000, 5_000)),
 }
 
 
@@ -121,3 +137,36 @@ def test_an_image_that_has_moved_is_looked_up_again(project, krea):
     project.pipeline(["a"])
     assert project.run("run", "p.yaml").code == 0
     assert len(krea.posts) == 1
+
+
+def stored(project):
+    """Every file in the folder of stored images, by its name."""
+    return {path.name: path.read_bytes() for path in (project.space / "blobs").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("cut", [0, 900, len(LARGE) - 600_000])
+def test_a_large_image_is_stored_as_it_was_sent_and_nothing_of_a_damaged_one(project, krea, cut):
+    krea.image(LARGE)
+    krea.image(LARGE[: len(LARGE) - cut], times=1)
+    project.pipeline(["a"])
+    done = project.run("run", "p.yaml", "--json")
+    assert (done.code, len(krea.calls("GET", "/images/"))) == (0, 2 if cut else 1)
+    assert stored(project) == {hashlib.sha256(LARGE).hexdigest(): LARGE}
+
+
+@pytest.mark.parametrize("copied", [0, 1_000_000])
+def test_a_file_is_delivered_whole_where_the_kernel_copies_none_or_a_part_of_it(project, krea, monkeypatch, copied):
+    def copy_file_range(source, target, count, offset):
+        if offset >= copied:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return os.write(target, os.pread(source, min(count, copied - offset), offset))
+
+    krea.image(LARGE)
+    project.pipeline(["a"])
+    assert project.run("run", "p.yaml").code == 0
+    expected = project.image("a").read_bytes()
+    project.image("a").unlink()
+    monkeypatch.setattr(os, "copy_file_range", copy_file_range, raising=False)
+    assert project.run("run", "p.yaml").code == 0
+    assert project.image("a").read_bytes() == expected
+    assert expected.endswith(LARGE[33:])

@@ -38,7 +38,7 @@ def homes(tmp_path, krea):
 
 
 class Home(Project):
-    """A project whose runs use the shared store. obstore must not be used before a fork, so each has a process."""
+    """A project whose runs use the shared store, each in a process: obstore bears no fork after it is used."""
 
     @property
     def store(self):
@@ -46,7 +46,7 @@ class Home(Project):
 
     def begin(self, *words, **env):
         shared = {"KREA_PIPE_REMOTE": self.store.as_uri(), **env}
-        return self.start("run", "p.yaml", "--json", *words, env=shared, anew=True)
+        return self.start("run", "p.yaml", "--json", *words, env=shared)
 
     def end(self, *words, **env):
         return self.finish(self.begin(*words, **env))
@@ -134,6 +134,7 @@ def test_a_job_that_is_found_while_its_dead_run_seems_alive_is_adopted_later(hom
         await lose_after_acting(scope, seen, send, app)
 
     krea.rule("POST", GENERATE, lose_and_hide, text='"b"', times=1)
+    krea.world.latency = 1e6
     process = one.begin()
     until(lambda: one.claimed("unanswered"), "the lost answer in the store")
     kill(process)
@@ -260,7 +261,7 @@ def test_what_another_home_pushes_while_a_run_goes_on_is_not_paid_again(homes, k
 
     async def act(scope, seen, send, app):
         shared = {"KREA_PIPE_REMOTE": first.store.as_uri()}
-        done = await asyncio.to_thread(first.spawn, "cache", "push", env=shared, anew=True)
+        done = await asyncio.to_thread(first.spawn, "cache", "push", env=shared)
         assert done.code == 0, done.text
         await send_answer(send, *await ask(app, scope, seen))
 

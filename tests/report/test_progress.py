@@ -12,8 +12,9 @@ from sample_reports import make_report, make_stage, to_json
 
 from krea_pipe.core.errors import UsageError
 from krea_pipe.core.outcome import iso
-from krea_pipe.report.folder import find_run, space_of, write_planned
+from krea_pipe.report.folder import find_run, space_of
 from krea_pipe.report.progress import open_progress
+from krea_pipe.report.rendered_forms import write_planned
 
 START = datetime(2026, 10, 12, 9, 14, 3, tzinfo=UTC)
 RUN = "20261012-091403-000-p-7f3a"

@@ -24,6 +24,7 @@ from krea_pipe.core.errors import RefusedByKrea, StateError, UsageError
 from krea_pipe.core.git import GitFailed, ask, repository
 from krea_pipe.core.settings import (
     DEFAULT_BASE,
+    ENGINE_SPACE,
     KEY_NAMES,
     Target,
     Token,
@@ -59,6 +60,7 @@ def check_up(environment: Mapping[str, str], *, offline: bool) -> tuple[list[Che
         What was found, and whether Krea refused the key.
     """
     found = [*_installation(), *_home_checks(environment)]
+    found += _licence(find_home(environment))
     key, (api, target) = _key_check(environment), _target_check(environment)
     found += [key, api]
     if target is None:
@@ -81,6 +83,13 @@ def _home_checks(environment: Mapping[str, str]) -> list[Check]:
         if all(one.state != "problem" for one in found):
             found.append(Check("home", "problem", problem.message, problem.hint or ""))
     return found
+
+
+def _licence(home: Path) -> Iterator[Check]:
+    """What Krea's licence asks of those whose engines have drawn images with the open weights."""
+    if (home / ENGINE_SPACE).is_dir():
+        terms = "commercial use below a yearly revenue of 1 million US dollars, with attribution"
+        yield Check("open weights", "ok", f"images of an engine are stored; Krea's licence allows {terms}")
 
 
 def _installation() -> Iterator[Check]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from krea_pipe.core.errors import KreaPipeError, Problem, StateError
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.core.settings import LOCAL_TARGET, live_target
+from krea_pipe.core.settings import LOCAL_TARGET, space_name
 from krea_pipe.report.folder import ASSEMBLED, PLANNED, RECORD, runs_folder
 from krea_pipe.store.known import result_name
 from krea_pipe.store.plain import is_plain, read_plain
@@ -27,7 +27,9 @@ NAMES = re.compile(r"live|local|loopback|host-.+")
 TEMPORARY = re.compile(r"\.krea-pipe-.+\.tmp")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}(\.webp)?")
-OWN = re.compile(r"report\.(json|html|css|md)|(started|shard)\.json|junit\.xml|results\.csv|\.krea-pipe-.+\.tmp")
+OWN = re.compile(
+    r"report\.(json|html|css|md)|(started|shard)\.json|state\.txt|junit\.xml|results\.csv|\.krea-pipe-.+\.tmp"
+)
 """The files in the folder of a run, or of a comparison."""
 YOUNG_SECONDS = 3600
 """A temporary file may be that of a command which is writing now."""
@@ -332,10 +334,8 @@ def _digests(rows: tuple[dict[str, Json], ...], name: str) -> Iterator[str]:
 
 def _space(target: Json) -> str:
     data = target if isinstance(target, dict) else {}
-    if data.get("kind") == "local":
-        return LOCAL_TARGET.space
     try:
-        return live_target({"KREA_API_BASE": str(data.get("base", ""))}).space
+        return space_name(str(data.get("kind", "")), str(data.get("base", "")))
     except KreaPipeError:
         return ""
 

@@ -15,8 +15,9 @@ from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options
 from krea_pipe.cli.tables import distance_words, print_table
 from krea_pipe.core.images import likeness_of, small_picture
 from krea_pipe.core.json_data import writable
-from krea_pipe.report.folder import read_report, space_of, write_report
+from krea_pipe.report.folder import read_report, space_of
 from krea_pipe.report.html import HtmlOptions
+from krea_pipe.report.rendered_forms import write_report
 from krea_pipe.report.run_diff import (
     Pair,
     RunSide,

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from krea_pipe.app import flow
-from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.messages import place_json, print_json, styled_words
 from krea_pipe.cli.options import (
@@ -69,7 +69,7 @@ def explain(file: Path, cell: str, max_cells: int, *, local: bool, as_json: bool
     """
     above = overrides(over)
     loaded = flow.load_pipeline(file, above)
-    workspace = open_workspace(os.environ, file, local=local)
+    workspace = open_workspace(os.environ, file, local=local, engine=loaded.pipeline.engine)
     lock = lock_of_run(file, None, above, frozen=False)
     options = flow.RunOptions(max_cells, lock=lock, homes=open_other_homes(os.environ, file))
     plan = flow.plan_run(loaded, workspace.space, workspace.target, options)

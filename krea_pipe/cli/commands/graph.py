@@ -5,7 +5,7 @@ from typing import Unpack
 
 import click
 
-from krea_pipe.app import flow
+from krea_pipe.app import reading
 from krea_pipe.cli.options import OverFlags, file_argument, max_cells_option, over_options, overrides
 from krea_pipe.cli.summary import waiting_words
 from krea_pipe.matrix.graph import dot_lines, mermaid_lines, text_lines
@@ -25,8 +25,8 @@ def graph(file: Path, form: str, max_cells: int, **over: Unpack[OverFlags]) -> i
 
     Needs no network and no key. Prices cover all images, generated or not; `krea-pipe plan` shows what is new.
     """
-    loaded = flow.load_pipeline(file, overrides(over))
-    stage_graph = flow.stage_graph(loaded, max_cells)
+    loaded = reading.load_pipeline(file, overrides(over))
+    stage_graph = reading.stage_graph(loaded, max_cells)
     for line in FORMATS[form](stage_graph):
         click.echo(line)
     for one in stage_graph.waiting if form == "text" else ():

@@ -8,7 +8,8 @@ import click
 from krea_pipe.app import flow
 from krea_pipe.app.merge import Merged, merge_runs
 from krea_pipe.app.run_argument import find_pipeline
-from krea_pipe.app.shared_runs import NAME_VARIABLES, merge_shared, read_run_name
+from krea_pipe.app.run_name import NAME_VARIABLES, read_run_name
+from krea_pipe.app.shared_runs import merge_shared
 from krea_pipe.app.shared_store import shared_store
 from krea_pipe.app.workspace import open_workspace
 from krea_pipe.cli.completing import complete_run
@@ -106,7 +107,8 @@ def _merge_remote(words: tuple[str, ...], text: str | None, out: Path | None, lo
         hint = f"give the shards and this command the same --run-name, or set {NAME_VARIABLES[0]} for all of them"
         raise UsageError(Problem("no_run_name", "the runs to merge are not named", hint=hint))
     file = Path(words[0]) if words else None
-    pipeline = None if file is None else flow.load_pipeline(file, Overrides(environment=os.environ)).pipeline.name
-    place = open_workspace(os.environ, file)
+    pipeline = None if file is None else flow.load_pipeline(file, Overrides(environment=os.environ)).pipeline
+    place = open_workspace(os.environ, file, engine=None if pipeline is None else pipeline.engine)
     with shared_store(os.environ, place.target, lambda one: print_problems([one], kind="warning")) as store:
-        return merge_shared(store, place.home, place.space, name, pipeline, out=out, lock=lock)
+        own = None if pipeline is None else pipeline.name
+        return merge_shared(store, place.home, place.space, name, own, out=out, lock=lock)

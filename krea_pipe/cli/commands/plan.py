@@ -10,7 +10,7 @@ from typing import Literal, Unpack
 import click
 
 from krea_pipe.app import flow, plan_files
-from krea_pipe.app.lock_files import lock_of_run
+from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.pipeline_files import is_one_file
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.workspace import open_workspace

@@ -17,16 +17,9 @@ from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions
 from krea_pipe.report.export.report_pack import WrittenReport, check_report_target, pack_report
 from krea_pipe.report.export.review import ReviewPage, write_review
-from krea_pipe.report.folder import (
-    MAX_MB,
-    MB,
-    check_thumbnails_url,
-    read_report,
-    space_of,
-    write_report,
-    write_single,
-)
+from krea_pipe.report.folder import read_report, space_of
 from krea_pipe.report.html import HtmlOptions
+from krea_pipe.report.rendered_forms import MAX_MB, MB, check_thumbnails_url, write_report, write_single
 from krea_pipe.report.row_selection import select_rows
 from krea_pipe.report.thumbnails import digests_of, import_thumbnails, make_thumbnails, with_signatures
 from krea_pipe.store.plain import check_folders

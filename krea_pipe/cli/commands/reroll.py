@@ -15,7 +15,6 @@ from krea_pipe.app.execution import SendOptions, open_execution
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.reroll import Reroll, RerollRequest, Taken, prepare_reroll, take_seed
 from krea_pipe.app.workspace import target_of
-from krea_pipe.cli.commands.run import listening, say_run, warner
 from krea_pipe.cli.messages import print_json, print_problems
 from krea_pipe.cli.options import (
     LogFlags,
@@ -33,9 +32,11 @@ from krea_pipe.cli.options import (
 from krea_pipe.cli.plan_json import plan_json
 from krea_pipe.cli.plan_text import print_forecast
 from krea_pipe.cli.run_notifications import RunNotifications
+from krea_pipe.cli.run_output import listening, say_run, warner
 from krea_pipe.cli.tables import counted
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.fields import MAX_SEED
+from krea_pipe.core.settings import with_engine
 from krea_pipe.matrix.rerolling import MAX_TAKES, Takes
 from krea_pipe.planning.budget import Limits
 from krea_pipe.store.home import open_home, open_other_homes
@@ -155,7 +156,8 @@ def _plan(prepared: Reroll, request: RerollRequest, flags: _Flags, *, as_json: b
 
 
 def _run(prepared: Reroll, request: RerollRequest, flags: _Flags, *, as_json: bool) -> int:
-    file, target = request.file, target_of(os.environ, local=flags["local"])
+    file = request.file
+    target = with_engine(target_of(os.environ, local=flags["local"]), prepared.loaded.pipeline.engine)
     with RunNotifications(flags, file) as notifications:
         stderr_log = notifications.stderr_log
         warn = warner(stderr_log, as_json=as_json)

@@ -3,12 +3,15 @@
 import errno
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
 
-from krea_pipe.cli.messages import print_json_line
+from krea_pipe.app.served_engine import ServedEngine, engine_in, open_served_engine
+from krea_pipe.cli.messages import print_json_line, print_problems
 from krea_pipe.cli.options import DAY, FILE, Number, json_option, seconds_option
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.merge_conflicts import conflict_in
@@ -17,7 +20,10 @@ from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.local import server
 from krea_pipe.local.script import Script
 from krea_pipe.local.script_file import Flaw, ScriptError, read_script
+from krea_pipe.pipeline.spec import Overrides
 
+_DRAWN_AT_ONCE = 2
+"""Jobs: while one image is drawn, the one before it is compressed."""
 _MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -56,12 +62,17 @@ class Size(TypedDict):
     metavar="SHARE",
     help="Make jobs take longer or shorter by up to this share.",
 )
-@click.option("--concurrency", type=click.IntRange(min=1), help="How many jobs run at once.  [default: all]")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), help="How many jobs run at once.  [default: all; 2 with --engine]"
+)
 @click.option(
     "--backlog", type=click.IntRange(min=0), help="How many more jobs may wait before requests get 429.  [default: all]"
 )
 @click.option("--token", help="The only accepted token.  [default: any]")
 @click.option("--image", type=FILE, help="Send this file as every image instead of drawing proofs.")
+@click.option(
+    "--engine", type=FILE, help="Draw with the engine of this pipeline file instead of drawing proofs; see above."
+)
 @click.option("--faults", type=FILE, help="A YAML file of faults; see above.")
 @seconds_option
 @json_option
@@ -69,6 +80,7 @@ def serve(
     port: int,
     host: str,
     image: Path | None,
+    engine: Path | None,
     faults: Path | None,
     seconds: float | None,
     *,
@@ -79,6 +91,10 @@ def serve(
 
     It implements the documented API, draws proofs, forgets everything when it stops, and costs nothing. Only programs
     on this machine can reach it, and web pages cannot. GET /_local/book lists what happened. Stop it with Ctrl-C.
+
+    With --engine, images are drawn by Krea 2's open weights on this machine. FILE needs an `engine:` of `kind:
+    diffusers`; its steps, guidance and styles apply to all jobs, whatever their variant, and a request names a style
+    by its name in FILE. What the weights cannot do, such as sliders, is a failed job.
 
     The --faults file is YAML. The first rule that matches a call applies:
 
@@ -102,12 +118,28 @@ def serve(
     """
     if size["backlog"] is not None and size["concurrency"] is None:
         raise click.UsageError("--backlog needs --concurrency: no job waits while all run at once")
+    if size["concurrency"] is None and engine is not None:
+        size["concurrency"] = _DRAWN_AT_ONCE
     _check_host(host)
-    app = server.build_app(image=None if image is None else _read(image), script=_read_script(faults), **size)
-    with _listen(host, port) as listener:
+    if image is not None and engine is not None:
+        raise click.UsageError("--image and --engine exclude each other")
+    picture, script = None if image is None else _read(image), _read_script(faults)
+    with _drawer(engine) as drawer, _listen(host, port) as listener:
+        app = server.build_app(image=picture, drawer=drawer, script=script, **size)
         base = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         server.serve(app, listener, lambda: _announce(base, size["token"], as_json=as_json), seconds=seconds)
     return 0
+
+
+@contextmanager
+def _drawer(file: Path | None) -> Iterator[ServedEngine | None]:
+    """What draws in place of proofs, until the end of the block."""
+    if file is None:
+        yield None
+        return
+    spec = engine_in(file, Overrides(environment=os.environ))
+    with open_served_engine(spec, lambda problem: print_problems([problem], kind="warning")) as engine:
+        yield engine
 
 
 def _check_host(host: str) -> None:

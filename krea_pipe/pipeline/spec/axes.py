@@ -24,7 +24,7 @@ from krea_pipe.pipeline.spec.generated import FilePlaces, generate, kind_of
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.library import Library, value_indexes
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, with_texts
-from krea_pipe.pipeline.spec.schema import matrix_problem
+from krea_pipe.pipeline.spec.schema_check import matrix_problem
 from krea_pipe.pipeline.template import TemplateProblem, is_template
 
 UPSTREAM = "source"

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +16,7 @@ from typing import Any, cast
 from krea_pipe.core.contract import ASPECT_RATIOS
 from krea_pipe.core.fields import DEFAULTS, FIELD_NAMES, LIST_FIELDS
 from krea_pipe.core.near_names import MAX_NAME_LENGTH, MAX_NAMES, closest, has_budget
+from krea_pipe.core.package_data import data_text
 from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.source import Trail
 
@@ -40,7 +40,7 @@ class _Words:
 
 @cache
 def _words() -> _Words:
-    text = (files("krea_pipe") / "data" / "hints.yaml").read_text(encoding="utf-8")
+    text = data_text("hints.yaml")
     data = cast("dict[str, Any]", build_nodes(Path("hints.yaml"), text).data)
     aliases = {word: key for key, words in data["aliases"].items() for word in words}
     return _Words(aliases, {key: one["hint"] for one in data["foreign"] for key in one["keys"]}, data["forms"])

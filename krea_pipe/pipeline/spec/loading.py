@@ -25,6 +25,7 @@ from krea_pipe.pipeline.spec.checks import (
     strength_warnings,
     unused_warnings,
 )
+from krea_pipe.pipeline.spec.engine import prices_of, read_engine, rules_of, with_loras
 from krea_pipe.pipeline.spec.given_names import check_given_names, check_set_paths
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.spec.image_checks import ImageChecks, unused_check_warnings
@@ -34,7 +35,8 @@ from krea_pipe.pipeline.spec.prices import known_value_warnings, read_prices, us
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors, with_texts
 from krea_pipe.pipeline.spec.recipes import DELIVER, used_recipes
 from krea_pipe.pipeline.spec.report_view import read_report_view
-from krea_pipe.pipeline.spec.schema import allowed_values, find_problems, part_without, top_keys
+from krea_pipe.pipeline.spec.schema import allowed_values, top_keys
+from krea_pipe.pipeline.spec.schema_check import find_problems, part_without
 from krea_pipe.pipeline.spec.stages import MAX_STAGES, StageBuilder
 from krea_pipe.pipeline.spec.text_files import with_text_files
 from krea_pipe.pipeline.spec.used_files import is_library, with_used_files
@@ -158,7 +160,12 @@ class _Builder:
         self.variables = self._variables()
         self.library = Library.of(data, problems, self.root, allowed_values(document.data))
         self.checks = ImageChecks.of(data, problems, self.root)
-        self.prices = read_prices(data, problems, user_prices(overrides.environment))
+        self.engine = read_engine(data, problems, self.root)
+        if self.engine is None:
+            self.prices = read_prices(data, problems, user_prices(overrides.environment))
+        else:
+            self.prices = prices_of(self.engine)
+            self.library.boards["styles"] = with_loras(self.engine, self.library.boards["styles"])
 
     def build(self) -> Pipeline:
         unwritten = [node.data for node in self.fields.values()]
@@ -201,6 +208,8 @@ class _Builder:
             overrides=overrides,
             prices=self.prices,
             report=report,
+            engine=self.engine,
+            rules=rules_of(self.engine, self.prices),
             is_over=self.is_over,
         )
 

@@ -17,7 +17,7 @@ from krea_pipe.core.problem_list import ProblemList
 from krea_pipe.pipeline.nodes import Node, build_nodes, spelled_data
 from krea_pipe.pipeline.source import Document, read_document
 from krea_pipe.pipeline.spec.hints import suggestion
-from krea_pipe.pipeline.spec.schema import field_problem
+from krea_pipe.pipeline.spec.schema_check import field_problem
 
 _STAND_INS = [chr(code) for code in range(0xE000, 0xF8FF)]
 """Private-use characters, one of which replaces `#`."""

@@ -14,7 +14,7 @@ from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PRICE_CLASSES, Price, Pr
 from krea_pipe.pipeline.source import Document, Trail, read_document
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.problems import Problems, check_secrets, masking_errors
-from krea_pipe.pipeline.spec.schema import find_problems
+from krea_pipe.pipeline.spec.schema_check import find_problems
 
 CLASS_WORDS: Mapping[PriceClass, str] = {
     "text": "from text alone",

@@ -4,24 +4,21 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.core.word_diff import PromptChange, WordPart
-from krea_pipe.matrix.cell import Cell, Waiting
+from krea_pipe.matrix.cell import Waiting
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PriceList
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.planning.change_reason import describe_change, prompt_change, reason_parts
+from krea_pipe.planning.keyed_cells import FetchKind as FetchKind
+from krea_pipe.planning.keyed_cells import KeyedCell as KeyedCell
 from krea_pipe.planning.plan import Sum
 
 ChangeKind = Literal["new", "changed", "moved", "gone", "same"]
-FetchKind = Literal["", "machine", "krea"]
-"""From where an image comes that the store lacks and that costs nothing; `krea` may turn out not to have it."""
 CHANGE_KINDS: tuple[ChangeKind, ...] = ("new", "changed", "moved", "gone", "same")
-
-KeyedCell: TypeAlias = tuple[Cell, Key]
-"""A cell, and the key of its request."""
 
 
 @dataclass(frozen=True, slots=True)

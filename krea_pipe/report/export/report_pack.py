@@ -8,10 +8,11 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.export.archive import ZipMoment, final_names, replacing, safe_part, zip_moment
-from krea_pipe.report.folder import FORMS, RECORD
+from krea_pipe.report.folder import RECORD
 from krea_pipe.report.html import HtmlOptions
 from krea_pipe.report.model import Report, Row
 from krea_pipe.report.record import to_lines
+from krea_pipe.report.rendered_forms import FORMS
 from krea_pipe.report.thumbnails import digests_of, read_thumbnails
 from krea_pipe.store.space import Space
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
 from krea_pipe.report import html
-from krea_pipe.report.folder import GENERATOR, MAX_MB, MB, PAGE_NAME, check_free, megabytes
+from krea_pipe.report.folder import PAGE_NAME
 from krea_pipe.report.html import HtmlOptions, render_html, render_style
 from krea_pipe.report.model import Report
+from krea_pipe.report.rendered_forms import GENERATOR, MAX_MB, MB, check_free, megabytes
 from krea_pipe.report.thumbnails import Shrink, digests_of, read_thumbnails
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.space import Space

@@ -28,7 +28,14 @@ from krea_pipe.core.provenance import bare
 from krea_pipe.report.model import Row
 from krea_pipe.report.sheet.model import COLOURS, SCREEN_DPI, Box, Sheet, SheetPage, Text, Tile
 from krea_pipe.report.sheet.parts import Typesetter
-from krea_pipe.report.sheet.pdf import PdfCanvas, PictureFile, with_pictures
+from krea_pipe.report.sheet.pdf import (
+    PRINT_QUALITY,
+    SCREEN_QUALITY,
+    PdfCanvas,
+    PictureFile,
+    quantisation_of,
+    with_pictures,
+)
 from krea_pipe.report.sheet.typeface import FontSet
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.blobs import MOST_BLOB_BYTES
@@ -42,11 +49,8 @@ SIGNATURE = "krea-pipe contact sheet"
 """Stands in each file, so that a later sheet may replace it."""
 _PICTURES = re.compile(SIGNATURE.encode() + rb", pictures: (\d{1,9})")
 MISSING = ("missing", "The picture is missing or damaged")
-QUALITY = 88
-PRINT_QUALITY = 80
-"""The quality of JPEG for the screen, and where a pixel is so small that a reader does not see one."""
-_SCREEN_FILTER, _PRINT_FILTER = Image.Resampling.LANCZOS, Image.Resampling.HAMMING
-"""For the screen, and where a pixel is so small that a reader does not see one: it takes 4 ms instead of 10."""
+_MOST_EXCESS = 1.1
+"""A picture may have so many times the pixels of its box on each side: to resample it takes 3 ms, a quarter of all."""
 _AHEAD = 4
 """How many pictures of each thread are ready before their place is drawn."""
 
@@ -166,8 +170,6 @@ def _is_foreign(path: Path) -> bool:
 class _Canvas(Protocol[_Picture]):
     """The drawing functions of a page; positions are in pixels. Only `prepared` is called in other threads."""
 
-    @property
-    def resampling(self) -> Image.Resampling: ...
     def fill(self, box: Box, colour: str, *, framed: bool = False) -> None: ...
     def write(self, text: Text) -> None: ...
     def prepared(self, picture: Image.Image) -> _Picture: ...
@@ -192,11 +194,10 @@ class Painter:
         # Measured with 2,000 pictures: Pillow's own PDF pages are one large JPEG each, 33 MB and 351 MB of memory, with
         # text that cannot be searched; here ids can be copied into `krea-pipe pick`.
         pdf = _document(sheet)
-        quality = QUALITY if sheet.dpi <= SCREEN_DPI else PRINT_QUALITY
         with TemporaryFile() as stream:
             pictures = PictureFile(stream)
-            resampling = _SCREEN_FILTER if sheet.dpi <= SCREEN_DPI else _PRINT_FILTER
-            canvas = PdfCanvas(pdf, self.typesetter.fonts, sheet.points, quality, resampling, pictures)
+            quantisation = quantisation_of(SCREEN_QUALITY if sheet.dpi <= SCREEN_DPI else PRINT_QUALITY)
+            canvas = PdfCanvas(pdf, self.typesetter.fonts, sheet.points, quantisation, pictures)
             prepared = self._pictures([tile for page in sheet.pages for tile in page.tiles], canvas)
             with closing(prepared):
                 for page in sheet.pages:
@@ -248,7 +249,7 @@ class Painter:
         """The pictures of tiles in their order, each prepared in a thread shortly before it is needed."""
 
         def prepared(tile: Tile) -> _Picture | None:
-            picture = self._picture(tile, canvas.resampling)
+            picture = self._picture(tile)
             return None if picture is None else canvas.prepared(picture)
 
         workers = min(os.cpu_count() or 1, 8)
@@ -261,13 +262,13 @@ class Painter:
             while waiting:
                 yield waiting.popleft().result()
 
-    def _picture(self, tile: Tile, resampling: Image.Resampling) -> Image.Image | None:
-        """The picture of a tile in RGB, as large as fits into its box; None if it is missing or damaged."""
+    def _picture(self, tile: Tile) -> Image.Image | None:
+        """The picture of a tile in RGB, about as large as fits into its box; None if it is missing or damaged."""
         if _is_without_picture(tile):
             return None
         for data in self._candidates(tile.row, max(tile.box.width, tile.box.height)):
             try:
-                return _decoded(data, tile.box, resampling)
+                return _decoded(data, tile.box)
             except (OSError, NotAnImage, *DAMAGE):
                 continue
         return None
@@ -300,7 +301,6 @@ class _PngCanvas:
     image: Image.Image
     draw: ImageDraw.ImageDraw
     fonts: FontSet
-    resampling: Image.Resampling = _SCREEN_FILTER
 
     def fill(self, box: Box, colour: str, *, framed: bool = False) -> None:
         edges = (box.left, box.top, box.right - 1, box.bottom - 1)
@@ -347,19 +347,27 @@ def _fitted(size: tuple[int, int], box: Box) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _decoded(data: bytes, box: Box, resampling: Image.Resampling) -> Image.Image:
-    """A picture in RGB that is as large as fits into a box, or as large as it is."""
+def _decoded(data: bytes, box: Box) -> Image.Image:
+    """A picture in RGB that is about as large as fits into a box, or as large as it is."""
     image = opened(data)
     appearance = appearance_of(image, data)
     upright = appearance.upright(image.size)
     fitted = appearance.upright(min(_fitted(upright, box), upright))
     image.draft("RGB", fitted)  # a JPEG is decoded small
-    image = as_seen(eight_bits(image).resize(fitted, resampling, reducing_gap=2.0), appearance)
+    image = as_seen(_shrunk(eight_bits(image), fitted), appearance)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         paper = Image.new("RGBA", image.size, (*COLOURS["paper"], 255))
         image = Image.alpha_composite(paper, image)
     return image.convert("RGB")
+
+
+def _shrunk(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An image of at least a size, but not much more; `Image.reduce` takes 1 ms, with which `resize` is left little."""
+    factor = min(image.width // size[0], image.height // size[1])
+    image = image.reduce(factor) if factor > 1 else image
+    is_near = image.width <= size[0] * _MOST_EXCESS and image.height <= size[1] * _MOST_EXCESS
+    return image if is_near else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def _keywords(sheet: Sheet) -> str:

@@ -1,7 +1,7 @@
 """A contact sheet as a value: pages with boxes and lines of text, in pixels, before any picture is opened."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
@@ -50,7 +50,7 @@ class Box:
 
     def moved(self, across: int, down: int) -> "Box":
         """The same rectangle elsewhere."""
-        return replace(self, left=self.left + across, top=self.top + down)
+        return Box(self.left + across, self.top + down, self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Text:
 
     def moved(self, across: int, down: int) -> "Text":
         """The same line elsewhere."""
-        return replace(self, box=self.box.moved(across, down))
+        return Text(self.box.moved(across, down), self.string, self.size, self.tone, self.strong)
 
 
 @dataclass(frozen=True, slots=True)

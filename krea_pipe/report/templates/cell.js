@@ -6,12 +6,20 @@ const WORDY = 150;
 /** Pictures of at most so many pixels a side are kept smaller than their thumbnails. */
 const SMALL_SIDE = 160;
 
-/** Make the element of a cell; placeCell and fillCell say where it is and what it shows. */
+/** Elements of cells that are out of sight, for those that come into sight: new ones cost 100 MB of garbage on the way to the end. */
+const spareNodes = [];
+
+/** The element of a cell; placeCell and fillCell say where it is and what it shows. */
 function cellNode(index) {
-  const open = make("button", { type: "button", className: "frame", tabIndex: -1, "aria-haspopup": "dialog" });
-  const caption = make("div", { className: "caption" });
-  const node = make("div", { className: "cell", role: "gridcell", id: `c${index}`, "data-index": index }, open, caption);
+  const node = spareNodes.pop() ?? newCellNode();
+  node.id = `c${index}`;
+  node.dataset.index = index;
   return node;
+}
+
+function newCellNode() {
+  const open = make("button", { type: "button", className: "frame", tabIndex: -1, "aria-haspopup": "dialog" });
+  return make("div", { className: "cell", role: "gridcell" }, open, make("div", { className: "caption" }));
 }
 
 const pictureSource = (cell) => thumbnailOf(cell) ?? originalOf(cell);
@@ -26,7 +34,7 @@ function fillCell(node, layout) {
   if (open.dataset.shows !== digestText(shown)) {
     open.dataset.shows = digestText(shown);
     open.classList.toggle("bare", !source);
-    open.replaceChildren(source ? sheetPicture(source, isSmall) : noteBox(...noteOf(cell)));
+    fillFrame(open, cell, source, isSmall);
   }
   node.dataset.status = cell.status;
   node.dataset.decision = decisionState(cell);
@@ -57,26 +65,59 @@ function noteBox(...nodes) {
   return make("span", { className: "note" }, ...nodes);
 }
 
-/** A cell has no picture of its own to tell: its button is labelled. On paper there is no time for `paintedPicture`. */
-function sheetPicture(source, isSmall) {
-  return isPrinting ? make("img", { alt: "", src: source, className: "picture" }) : paintedPicture(source, isSmall);
+/** A cell has no picture of its own to tell: its button is labelled. On paper there is no time to paint one. */
+function fillFrame(open, cell, source, isSmall) {
+  const known = open.querySelector("canvas.picture");
+  if (source && !isPrinting) {
+    const canvas = known ?? paintedPicture();
+    if (!known) open.replaceChildren(canvas);
+    loadPicture(canvas, source, isSmall);
+    return;
+  }
+  if (known) stopLoading(known);
+  open.replaceChildren(source ? make("img", { alt: "", src: source, className: "picture" }) : noteBox(...noteOf(cell)));
 }
 
+/** By canvas: {image, source, isSmall}, where `source` is what the canvas is to show, or "". */
+const loads = new WeakMap();
+
 /**
- * The picture as a bitmap that goes when its cell does. Chromium keeps a thousand decoded <img>, 200 MB of them
+ * A picture as a bitmap that goes when its cell does. Chromium keeps a thousand decoded <img>, 200 MB of them
  * (the item limit of cc/tiles/software_image_decode_cache.cc).
  */
-function paintedPicture(source, isSmall) {
+function paintedPicture() {
   const canvas = make("canvas", { className: "picture", width: 0, height: 0 });
-  const image = new Image();
-  image.addEventListener("load", () => paint(canvas, image, isSmall));
-  image.addEventListener("error", () => canvas.isConnected && canvas.replaceWith(lostPicture()));
-  image.src = source;
-  loading.set(canvas, image);
+  const load = { image: new Image(), source: "", isSmall: false };
+  load.image.addEventListener("load", () => paint(canvas, load));
+  load.image.addEventListener("error", () => load.source && canvas.isConnected && canvas.replaceWith(lostPicture()));
+  loads.set(canvas, load);
   return canvas;
 }
 
-const loading = new WeakMap();
+function loadPicture(canvas, source, isSmall) {
+  const load = loads.get(canvas);
+  Object.assign(load, { source, isSmall });
+  if (scrollsFast) passedBy.add(canvas);
+  else load.image.src = source;
+}
+
+/** What comes into sight faster than one can see is loaded once it stays. */
+const passedBy = new Set();
+
+function loadPassedBy() {
+  for (const canvas of passedBy) {
+    const { image, source } = loads.get(canvas);
+    if (source) image.src = source;
+  }
+  passedBy.clear();
+}
+
+function stopLoading(canvas) {
+  const load = loads.get(canvas);
+  load.source = "";
+  load.image.removeAttribute("src");
+  passedBy.delete(canvas);
+}
 
 /** Pixels in which a small picture is kept: hundreds of them are near the window. */
 function smallSize({ naturalWidth, naturalHeight }) {
@@ -85,18 +126,30 @@ function smallSize({ naturalWidth, naturalHeight }) {
   return scale < 1 ? { resizeWidth: size(naturalWidth), resizeHeight: size(naturalHeight), resizeQuality: "medium" } : {};
 }
 
-async function paint(canvas, image, isSmall) {
-  loading.delete(canvas);
-  if (!canvas.isConnected) return;
+async function paint(canvas, load) {
+  const { image, source, isSmall } = load;
+  if (!source) return;
   const bitmap = await createImageBitmap(image, isSmall ? smallSize(image) : {}).catch(() => null);
-  if (!bitmap || !canvas.isConnected) {
-    bitmap?.close();
-    return;
+  if (!bitmap) return;
+  if (!decoded.length) requestAnimationFrame(paintDecoded);
+  decoded.push({ canvas, load, source, bitmap });
+}
+
+/** What is painted in the next frame: a change of a canvas between two calls of `createImageBitmap` costs a layout. */
+const decoded = [];
+
+function paintDecoded() {
+  for (const { canvas, load, source, bitmap } of decoded.splice(0)) {
+    if (load.source !== source) {
+      bitmap.close();
+      continue;
+    }
+    load.image.removeAttribute("src"); // its data is not needed any longer
+    canvas.width = bitmap.width;
+    canvas.height = bitmap.height;
+    canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
+    canvas.dataset.painted = "yes";
   }
-  canvas.width = bitmap.width;
-  canvas.height = bitmap.height;
-  canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
-  canvas.dataset.painted = "yes";
 }
 
 const lostPicture = () => noteBox(make("span", { className: "why", textContent: "The picture is missing" }));
@@ -139,7 +192,14 @@ function placeCell(node, place, line, layout) {
 
 /** Let go of a cell that is no longer near the window: its picture need neither go on loading nor stay. */
 function releaseCell(node) {
-  const picture = node.querySelector(".frame .picture");
-  loading.get(picture)?.removeAttribute("src");
-  if (picture) picture.width = picture.height = 0;
+  const open = node.firstElementChild;
+  const canvas = open.querySelector("canvas.picture");
+  if (canvas) {
+    stopLoading(canvas);
+    if (canvas.dataset.painted) canvas.width = canvas.height = 0;
+    delete canvas.dataset.painted;
+  }
+  delete open.dataset.shows;
+  node.remove();
+  spareNodes.push(node);
 }

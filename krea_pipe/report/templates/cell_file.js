@@ -9,6 +9,7 @@ function pipelineOf(cell) {
     ...(files.length ? ["# Save it at the top of the repository: image paths are relative to it."] : []),
     "version: 1",
     `name: ${plainName(report.pipeline.name)}`,
+    ...(cell.request.engine ? [engineLine(cell.request.engine)] : []),
     "stages:",
   ];
   chain.forEach((one, place) => lines.push(...stageOf(one, place, chain)));
@@ -26,6 +27,13 @@ function chainTo(cell) {
   }
 }
 
+/** The engine of a request as a line of a file; its LoRAs are files, which a report does not have. */
+function engineLine({ name, version, model, revision, dtype, steps, guidance, negative_prompt: negative }) {
+  const kind = name === "diffusers" ? { kind: "diffusers" } : { kind: "openai-images", dialect: name, url: report.target.base };
+  const fields = { ...kind, version, model, revision, dtype, steps, guidance, ...(negative ? { negative_prompt: negative } : {}) };
+  return `engine: {${Object.entries(fields).map(([key, value]) => `${key}: ${typeof value === "number" ? value : yamlText(value)}`).join(", ")}}`;
+}
+
 const STAGE_FIELDS = ["variant", "aspect_ratio", "resolution", "creativity", "intensity", "complexity", "movement"];
 
 function stageOf(cell, place, chain) {
@@ -35,7 +43,7 @@ function stageOf(cell, place, chain) {
   const add = (text) => lines.push(`    ${text}`);
   if (place) add(`for_each: ${name(place - 1)}`);
   add(`prompt: ${yamlText(request.prompt)}`);
-  for (const field of STAGE_FIELDS) if (field in request) add(`${field}: ${yamlValue(request[field])}`);
+  for (const field of STAGE_FIELDS) if (field in request && !(request.engine && field === "variant")) add(`${field}: ${yamlValue(request[field])}`);
   add(`seed: ${request.seed ?? "null"}`);
   if (request.take) add(`takes: ${request.take}`);
   if (request.take > 1) add(`exclude: [{take: [${Array.from({ length: request.take - 1 }, (_, at) => at + 1).join(", ")}]}]`);

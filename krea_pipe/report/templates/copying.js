@@ -34,6 +34,12 @@ function digestButton(digest) {
   return copyButton(digest.slice(0, 8), () => digest, { className: "digest mono", title: `Copy ${digest}`, "aria-label": `Copy digest ${digest}` });
 }
 
+/** The engine that draws a request in place of Krea, in one line. */
+function engineText({ name, version, model, revision, dtype, steps, guidance, negative_prompt: negative }) {
+  const words = [`${name} ${version}`, `${model} (${revision})`, dtype, `${steps} steps`, `guidance ${guidance}`];
+  return [...words, ...(negative ? [`not: ${negative}`] : [])].join(", ");
+}
+
 const requestText = (cell) => JSON.stringify(cell.request, null, 2);
 
 /** The images that a request needs, in the order in which it names them, each once. */

@@ -9,9 +9,10 @@ const MOST_WORD_PAIRS = 4_000_000;
  */
 function differencesOf(some) {
   const requests = some.map(({ request }) => request);
+  const engines = { field: "engine", label: "engine", values: requests.map(({ engine }) => engine && engineText(engine)) };
   const plainFields = FIELD_ORDER.map((field) => ({ field, label: field, values: requests.map((one) => one[field]) }));
   const inputs = ["image", "image_style_references", "moodboards", "styles"].flatMap((kind) => inputLines(some, kind));
-  return [...plainFields, ...inputs].filter(({ values }) => new Set(values.map(keyOf)).size > 1);
+  return [...plainFields, engines, ...inputs].filter(({ values }) => new Set(values.map(keyOf)).size > 1);
 }
 
 function inputLines(some, kind) {

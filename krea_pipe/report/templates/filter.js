@@ -1,7 +1,8 @@
 /* Which cells are shown, and in which order. */
 
-const searchTexts = cells.map(searchTextOf);
-const searchDigests = cells.map(searchDigestOf);
+/** By index of a cell, as far as it was searched. */
+const searchTexts = [];
+const searchDigests = [];
 
 /** Only a long word is looked up in digests, where a short one would always be found. */
 const DIGEST_WORD = 6;
@@ -36,7 +37,9 @@ function filterOf({ only, statuses, decided, check, search, same }) {
 const hasAxis = (cell, name) => axesOf(cell).some((axis) => axis.name === name);
 
 function hasWord(index, word) {
-  return searchTexts[index].includes(word) || (word.length >= DIGEST_WORD && searchDigests[index].includes(word));
+  searchTexts[index] ??= searchTextOf(cells[index]);
+  if (searchTexts[index].includes(word)) return true;
+  return word.length >= DIGEST_WORD && (searchDigests[index] ??= searchDigestOf(cells[index])).includes(word);
 }
 
 function isDecided(cell, wanted) {

@@ -20,7 +20,7 @@ function progressText() {
   const odd = ["failed", "uncertain"].filter((status) => count(status)).map((status) => `${count(status)} ${status}`);
   const done = [`${cells.length - count("pending")} of ${cells.length} done`, ...odd].join(", ");
   const cap = report.totals.cost.cap_usd ? ` of ${dollars(report.totals.cost.cap_usd)}` : "";
-  const cost = report.target.kind === "local" ? [] : [`${spentText()}${cap}`];
+  const cost = report.target.kind === "local" || (report.target.kind === "engine" && !Number(report.totals.cost.spent_usd)) ? [] : [`${spentText()}${cap}`];
   return [done, ...(runState === "running" ? [paceText()] : []), ...cost].filter(Boolean).join(" · ");
 }
 

@@ -4,7 +4,8 @@ const IMAGE_FIELDS = new Set(["prompt", "image_style_references", "image", "mood
 
 function panelOf(cell) {
   if (view.blind) return blindPanel(cell);
-  const parameters = Object.entries(cell.request).filter(([name]) => !IMAGE_FIELDS.has(name));
+  const parameters = Object.entries(cell.request).filter(([name]) => !IMAGE_FIELDS.has(name))
+    .map(([name, value]) => [name, name === "engine" ? engineText(value) : value]);
   const editor = typeof decisionEditor === "function" ? [decisionEditor(cell)] : [];
   return [
     make("h2", { id: "detail-title", textContent: nameOf(axesOf(cell), cell) }),
@@ -28,7 +29,7 @@ function actionsOf(cell) {
   const actions = make("div", { className: "actions", role: "group", "aria-label": "Copy" },
     copyButton("Copy prompt", () => cell.prompt, { id: "copy-prompt" }),
     copyButton("Copy request", () => requestText(cell), { id: "copy-request" }),
-    copyButton("Copy as cURL", () => curlOf(cell), { id: "copy-curl" }),
+    ...(cell.request.engine ? [] : [copyButton("Copy as cURL", () => curlOf(cell), { id: "copy-curl" })]),
     copyButton("Copy as YAML", () => pipelineOf(cell), { id: "copy-yaml" }));
   if (original) actions.append(make("a", { id: "open-original", className: "action", href: original, target: "_blank", rel: "noopener", textContent: page.previews ? "Open preview" : "Open original" }));
   return actions;

@@ -202,8 +202,8 @@ function rangeAcross({ layout, body }) {
 
 function dropLine(sheet, number) {
   const { element, cells: drawn } = sheet.lines.get(number);
-  for (const index of drawn) dropCell(sheet, index);
   element.remove();
+  for (const index of drawn) dropCell(sheet, index);
   sheet.lines.delete(number);
 }
 
@@ -241,10 +241,7 @@ function drawCell(sheet, place, line) {
 
 function dropCell(sheet, index) {
   const node = sheet.nodes.get(index);
-  if (node) {
-    releaseCell(node);
-    node.remove();
-  }
+  if (node) releaseCell(node);
   sheet.nodes.delete(index);
 }
 

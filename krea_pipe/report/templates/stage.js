@@ -131,6 +131,8 @@ function drawSoon() {
     scrollsFast = Math.abs(scrollY - drawnAt) > innerHeight / 2;
     drawnAt = scrollY;
     drawSheets(SCROLL_PATIENCE);
+    if (scrollsFast) drawSoon();
+    else loadPassedBy();
     scrollsFast = false;
   });
 }
@@ -148,8 +150,8 @@ function redrawMarked(now, before) {
 
 function rowsChanged(indexes) {
   for (const index of indexes) {
-    searchTexts[index] = searchTextOf(cells[index]);
-    searchDigests[index] = searchDigestOf(cells[index]);
+    delete searchTexts[index];
+    delete searchDigests[index];
   }
   redrawCells(indexes);
 }

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.settings import is_loopback
@@ -202,6 +201,8 @@ def open_bucket(address: str, environment: Mapping[str, str]) -> Bucket:
 
     try:
         if parts.scheme == "file":
+            from urllib.request import url2pathname  # noqa: PLC0415 (an HTTP client, which other stores do without)
+
             folder = Path(url2pathname(parts.path)).expanduser()
             return Bucket(plain(address), LocalStore(folder, mkdir=True))
         options: Any = {

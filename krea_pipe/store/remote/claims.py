@@ -39,13 +39,15 @@ class Claims:
     """The claims as one run sees them.
 
     `numbers` has the last number that was read or written of each key, `replay` the state that follows from the lines,
-    `blocked` why a key cannot be used. `known_jobs` are named, whatever their requests are.
+    `blocked` why a key cannot be used. `known_jobs` are named, whatever their requests are. With `are_leases`, jobs end
+    with their runs, as those of an engine do, so that a claim holds only while its run is alive.
     """
 
     bucket: Bucket
     seal: Seal
     run: str
     account: str
+    are_leases: bool = False
     numbers: dict[str, int] = field(default_factory=dict)
     replay: Replay = field(default_factory=Replay)
     blocked: dict[str, str] = field(default_factory=dict)
@@ -202,9 +204,9 @@ class Claims:
         if key in self.blocked:
             return Blocked(self.blocked[key])
         work = self.work(key)
-        if work is None:
-            return Free()
-        return Busy(work.run) if work.run in alive else work
+        if work is not None and work.run in alive:
+            return Busy(work.run)
+        return Free() if work is None or self.are_leases else work
 
     def work(self, key: str) -> Post | InFlight | None:
         """Find the POST or the job of another run.

@@ -37,12 +37,14 @@ class Remote:
         seal: signs and checks records.
         warn: receives warnings about ignored records.
         has_claims: whether a request is claimed before it is paid.
+        has_leases: whether a claim ends with its run, because the jobs of the API do.
     """
 
     bucket: Bucket
     seal: Seal
     warn: Callable[[Problem], None]
     has_claims: bool = True
+    has_leases: bool = False
 
     @property
     def results(self) -> SharedResults:
@@ -64,7 +66,7 @@ class Remote:
         Returns:
             The claims, of which nothing is read yet.
         """
-        return Claims(self.bucket, self.seal, run, account)
+        return Claims(self.bucket, self.seal, run, account, self.has_leases)
 
     def presence(self, run: str, poll: float) -> SharedPresence:
         """Open what shows which runs are alive.
@@ -150,4 +152,4 @@ def open_remote(
         message = f"{SECRET_NAME} is shorter than {LEAST_SECRET} characters"
         raise UsageError(Problem("bad_remote", message, hint=hint))
     bucket = open_bucket(f"{address.rstrip('/')}/{target.space}", environment)
-    return Remote(replace(bucket, is_read_only=mode == "read"), Seal(secret), warn, has_claims)
+    return Remote(replace(bucket, is_read_only=mode == "read"), Seal(secret), warn, has_claims, not target.lasting)

@@ -1,11 +1,12 @@
 """A contact sheet on real paper: its size, its margins, its type and the headings on each page."""
 
+import re
 from io import BytesIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageChops, ImageDraw, ImageStat
 from sheet_reports import make_report, make_row, make_stage
 
 from krea_pipe.core.errors import UsageError
@@ -175,3 +176,39 @@ def test_no_pixel_is_drawn_outside_of_the_box_of_its_text_or_picture(tmp_path, p
         for box in boxes_of(page):
             draw.rectangle((box.left - 2, box.top - 2, box.right + 1, box.bottom + 1), fill="white")
         assert ImageChops.invert(image).getbbox() is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("size", [(3000, 2000), (1376, 768), (700, 900), (280, 280)])
+@pytest.mark.parametrize("per_page", [2, 12])
+def test_a_printed_picture_has_300_dpi_or_all_its_pixels_and_looks_like_its_image(tmp_path, kind, size, per_page):
+    data, space, paper = drawing(size, kind), open_space(tmp_path, "local"), Paper(per_page=per_page)
+    digest = space.blobs.put(data)
+    rows = lambda stage, axes: make_row(stage, axes, size=size, sha256=digest)  # noqa: E731
+    sheet = printed(make_stage("look", {"seed": [1, 2]}, rows), paper=paper)
+    painter = Painter(space, tmp_path, Typesetter(FONTS, paper.measures))
+    pictures = pictures_of_pdf(b"".join(painter.pdf(sheet)))
+    assert painter.missing == []
+    box = sheet.pages[0].tiles[0].box
+    scale = min(1, box.width / size[0], box.height / size[1])
+    for picture in pictures:
+        for side, whole in zip(picture.size, size, strict=True):
+            assert -1 < side - whole * scale < whole * scale * 0.1 + 2
+        seen = Image.open(BytesIO(data)).convert("RGB").resize(picture.size, Image.Resampling.BOX)
+        assert max(ImageStat.Stat(ImageChops.difference(picture, seen)).mean) < 3
+    assert len(pictures) == 1, "of both cells, which have the same image"
+
+
+def drawing(size, kind):
+    """An image with slopes and edges."""
+    hue, light = Image.linear_gradient("L").resize(size), Image.radial_gradient("L").resize(size)
+    image = Image.merge("HSV", (hue, Image.new("L", size, 90), ImageChops.invert(light))).convert("RGB")
+    ImageDraw.Draw(image).ellipse((size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2), fill=(20, 90, 80))
+    buffer = BytesIO()
+    image.save(buffer, kind, quality=95)
+    return buffer.getvalue()
+
+
+def pictures_of_pdf(pdf):
+    streams = re.finditer(rb"/Subtype /Image [^>]*/Filter /DCTDecode /Length (\d+)>>\nstream\n", pdf)
+    return [Image.open(BytesIO(pdf[one.end() : one.end() + int(one[1])])).convert("RGB") for one in streams]
