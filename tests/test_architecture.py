@@ -50,6 +50,7 @@ LATE = {
     "krea_pipe.cli.main": "what tells errors",
     "krea_pipe.pipeline.references": "Pillow",
     "krea_pipe.pipeline.spec.schema_check": "jsonschema",
+    "krea_pipe.pipeline.template.pieces": "Jinja",
     "krea_pipe.pipeline.template.template": "Jinja",
 }
 """Where modules are imported when they are needed, and not before: typed, so that mypy checks what is called."""

@@ -57,7 +57,9 @@ def print_lines(lines: Iterable[str]) -> None:
     waiting = iter(lines)
     while batch := list(itertools.islice(waiting, LINES)):
         text = inert_json("\n".join(batch))
-        click.echo(_escaped(text) if plain and not text.isascii() else text)
+        # `click.echo` would look for colours, which JSON cannot contain.
+        sys.stdout.write(f"{_escaped(text) if plain and not text.isascii() else text}\n")
+        sys.stdout.flush()
 
 
 def _escaped(text: str) -> str:

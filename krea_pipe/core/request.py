@@ -43,6 +43,27 @@ Source: TypeAlias = ByDigest | ByUrl | ByKey
 """The identity of an image in a request."""
 
 _DIGEST, _KEY = "sha256:", "key:"
+KEYED_BEFORE, KEYED_AFTER = f'{{"key_version":{KEY_VERSION},"request":', "}"
+"""A key is the digest of canonical JSON between these."""
+MEMBERS: Mapping[str, str] = {
+    "aspect_ratio": "aspect_ratio",
+    "complexity": "complexity",
+    "creativity": "creativity",
+    "engine": "engine",
+    "image": "image",
+    "references": "image_style_references",
+    "intensity": "intensity",
+    "moodboards": "moodboards",
+    "movement": "movement",
+    "prompt": "prompt",
+    "resolution": "resolution",
+    "seed": "seed",
+    "styles": "styles",
+    "take": "take",
+    "variant": "variant",
+}
+"""The fields of a `Request` in the order of its canonical JSON, each with Krea's name; the last one is never absent."""
+_WORD = json.encoder.encode_basestring
 _ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -129,20 +150,23 @@ class Request:
         if self.seed is not None:
             data["seed"] = self.seed
         if self.references:
-            data["image_style_references"] = [
-                {"image": source_text(one.id), "strength": one.strength} for one in self.references
-            ]
+            data["image_style_references"] = [image_data(one) for one in self.references]
         if self.moodboards:
-            data["moodboards"] = [{"id": one.id, "strength": one.strength} for one in self.moodboards]
+            data["moodboards"] = [named_data(one) for one in self.moodboards]
         if self.styles:
-            data["styles"] = [{"id": one.id, "strength": one.strength} for one in self.styles]
+            data["styles"] = [named_data(one) for one in self.styles]
         if self.image is not None:
-            data["image"] = {"image": source_text(self.image.id), "strength": self.image.strength}
+            data["image"] = image_data(self.image)
         if self.take is not None:
             data["take"] = self.take
         if self.engine is not None:
             data["engine"] = self.engine.fields()
         return data
+
+    @property
+    def has_images(self) -> bool:
+        """Whether some image has to be at Krea before the request is sent."""
+        return bool(self.references) or self.image is not None
 
     @property
     def images(self) -> tuple[Source, ...]:
@@ -153,9 +177,33 @@ class Request:
     @property
     def upstream(self) -> tuple[Key, ...]:
         """The keys of requests whose images this one needs."""
-        if not self.references and self.image is None:
-            return ()
-        return tuple([source.key for source in self.images if isinstance(source, ByKey)])
+        return tuple([source.key for source in self.images if isinstance(source, ByKey)]) if self.has_images else ()
+
+
+def image_data(image: Weighted[Source]) -> Json:
+    """An image of a request as JSON data."""
+    return {"image": source_text(image.id), "strength": image.strength}
+
+
+def named_data(one: Weighted[str]) -> Json:
+    """A moodboard or a style of a request as JSON data."""
+    return {"id": one.id, "strength": one.strength}
+
+
+def member_text(name: str, data: Json) -> str:
+    """A member of a request's canonical JSON: the joined members in the order of `MEMBERS`, in braces, are the whole.
+
+    Args:
+        name: the field of the `Request`.
+        data: its value as JSON data.
+
+    Returns:
+        The member with the comma behind it; nothing for a value that the request omits.
+    """
+    if data is None or data == []:
+        return ""
+    text = _WORD(data) if isinstance(data, str) else canonical_json(data)
+    return f'"{MEMBERS[name]}":{text}{"" if name == "variant" else ","}'
 
 
 def canonical_json(data: Json) -> str:
@@ -165,9 +213,5 @@ def canonical_json(data: Json) -> str:
 
 def key_of(request: Request) -> Key:
     """The identity of a request, 64 hexadecimal digits."""
-    return key_of_text(canonical_json(request.fields()))
-
-
-def key_of_text(text: str) -> Key:
-    """The identity of a request that is given as canonical JSON."""
-    return Key(hashlib.sha256(f'{{"key_version":{KEY_VERSION},"request":{text}}}'.encode()).hexdigest())
+    text = f"{KEYED_BEFORE}{canonical_json(request.fields())}{KEYED_AFTER}"
+    return Key(hashlib.sha256(text.encode()).hexdigest())

@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
+from typing import TypeAlias, TypeVar
 
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.problem_list import MAX_PROBLEMS
-from krea_pipe.core.request import key_of
-from krea_pipe.matrix.cell import Cell, Waiting
+from krea_pipe.core.request import Key, key_of
+from krea_pipe.matrix.blocks import CellBlock, blocks_of, drafts_of, joined_blocks
+from krea_pipe.matrix.cell import Cell, RecipeFile, Waiting
 from krea_pipe.matrix.cell_problems import CellProblems
+from krea_pipe.matrix.dependencies import Combination
+from krea_pipe.matrix.matrix_parts import AS_CELLS, AS_TEXTS, CellForm, CellText, MatrixParts
 from krea_pipe.matrix.out_paths import (
     OutPaths,
     PathTaken,
@@ -30,7 +34,7 @@ from krea_pipe.pipeline.model import Matrix, Pipeline, SourceStage, Stage
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.sampling import choose
 from krea_pipe.pipeline.source import Trail
-from krea_pipe.pipeline.template import reset_budgets
+from krea_pipe.pipeline.template import TemplateProblem, reset_budgets
 
 MAX_CELLS = 100_000
 MAX_COPIED = 50_000_000
@@ -39,6 +43,12 @@ CHECKS_PER_CELL = 5
 """The maximum number of conditions of rules to evaluate, for each possible cell of a pipeline."""
 MAX_PRICED = 500
 """The number of source cells examined to estimate the cost of a pick."""
+_LEAST_CELLS = 4
+"""Cells for which it is worth while to find out what their parts depend on."""
+
+_T = TypeVar("_T")
+_NumberedSource: TypeAlias = tuple[int, Cell | None]
+"""A cell that others are generated for, if they are, with its number."""
 
 
 def cell_count(stage: Stage) -> int:
@@ -58,11 +68,14 @@ class Expansion:
     count: int = 0
     checks: int = 0
     paths: OutPaths | None = None
-    kept: dict[str, list[Cell]] = field(default_factory=dict)
+    kept: dict[str, list[tuple[Cell, Key]]] = field(default_factory=dict)
     data: dict[str, dict[str, Json]] = field(default_factory=dict)
     sources: frozenset[str] = frozenset()
     collided: set[str] = field(default_factory=set)
     warnings: list[Problem] = field(default_factory=list)
+    parts: dict[Resolver, MatrixParts | None] = field(default_factory=dict)
+    is_apart: bool = False
+    """Whether no stage can have a path of another one."""
     bereft: set[str] = field(default_factory=set)
     """Stages generated for picks, some of which match no cell."""
 
@@ -71,21 +84,27 @@ class Expansion:
         self.problems = CellProblems(self.pipeline.document)
         self.sources = frozenset(one.upstream.stage for one in stages if one.upstream is not None)
         self.paths = OutPaths() if may_collide(stages) else None
+        self.is_apart = len(stages) == 1
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell.
+        """Every cell; errors as for `keyed`."""
+        return (cell for cell, _ in self.keyed())
+
+    def keyed(self) -> Iterator[tuple[Cell, Key]]:
+        """Every cell with the key of its request.
 
         Raises:
             InvalidInput: too many cells, two cells on one path, or cells that cannot be made; the first of each kind
                 of problem, up to a hundred at once.
         """
-        self._check_count()
-        reset_budgets()
-        for stage in self.pipeline.stages:
-            yield from self._placed(stage)
-        self.problems.check()
+        for position, (cell, key) in enumerate(self._all(AS_CELLS)):
+            yield cell.at(position), key
 
-    def of_stage(self, name: str) -> list[Cell]:
+    def texts(self) -> Iterator[CellText]:
+        """Every cell as text, which costs far less; errors as for `keyed`."""
+        return self._all(AS_TEXTS)
+
+    def of_stage(self, name: str) -> list[tuple[Cell, Key]]:
         """The cells of one stage, without their places among all.
 
         Raises:
@@ -111,82 +130,130 @@ class Expansion:
         own = cell.names[len(source.names) if source is not None else 0 :]
         for matrix in (one for one in stage.matrices if tuple(axis.name for axis in one.axes) == own):
             resolver = Resolver(self.pipeline, stage, matrix, self.fingerprints)
-            for draft in self._of_matrix(resolver, source, set(), cell.id):
+            for draft in drafts_of(self._of_matrix(resolver, (0, source), set(), cell.id)):
                 if draft.id == cell.id:
                     resolver.request(draft)  # adds its fields to the names
                     return draft
         raise AssertionError(f"{cell.id} is not a combination of its stage")
 
-    def _placed(self, stage: Stage) -> Iterator[Cell]:
-        """The cells of a stage, in their places; those that other stages need are kept."""
-        for cell in self._kept_cells(stage.name) if stage.name in self.sources else self._cells_of(stage):
-            self.count += 1
-            yield cell.at(self.count - 1)
-            self._check_variables(stage, self.count)
-            if self.count > self.max_cells:
+    def _all(self, form: CellForm[_T]) -> Iterator[_T]:
+        return itertools.chain.from_iterable(self._groups(form))
+
+    def _groups(self, form: CellForm[_T]) -> Iterator[Iterable[_T]]:
+        """All cells, many at a time."""
+        self._check_count()
+        reset_budgets()
+        for stage in self.pipeline.stages:
+            yield from self._counted(stage, form)
+        self.problems.check()
+
+    def _counted(self, stage: Stage, form: CellForm[_T]) -> Iterator[Iterable[_T]]:
+        """The cells of a stage, which are counted; those that other stages need are kept."""
+        is_kept = stage.name in self.sources
+        for group in (
+            [list(map(form.of_cell, self._kept_cells(stage.name)))] if is_kept else self._cells_of(stage, form)
+        ):
+            most = min(self.max_cells, MAX_COPIED // max(1, len(self.pipeline.variables)))
+            room = max(0, most - self.count)
+            self.count += len(group)
+            yield group[: room + 1]
+            if len(group) > room:
+                self._check_variables(stage, most + 1)
                 what = f"with the stage `{stage.name}`, the number of cells is"
                 self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
 
-    def _kept_cells(self, name: str) -> list[Cell]:
+    def _kept_cells(self, name: str) -> list[tuple[Cell, Key]]:
         if name not in self.kept:
             stage = next(one for one in self.pipeline.stages if one.name == name)
             self.kept[name] = []  # a circle was refused when the file was loaded
-            self.kept[name] = list(self._cells_of(stage))
+            self.kept[name] = list(itertools.chain.from_iterable(self._cells_of(stage, AS_CELLS)))
         return self.kept[name]
 
-    def _cells_of(self, stage: Stage) -> Iterator[Cell]:
+    def _cells_of(self, stage: Stage, form: CellForm[_T]) -> Iterator[Sequence[_T]]:
         used: set[Trail] = set()
-        rows = self._sampled(stage, self._drafts(stage, used))
+        blocks = self._sampled(stage, self._blocks(stage, used))
         ids: set[str] | None = set() if _may_repeat(stage) else None
         count = 0
-        for draft in rows:
-            count += 1
-            cell = self._cell(stage, draft, ids)
-            if cell is not None:
-                yield cell
+        for block in blocks:
+            count += len(block.combinations)
+            yield list(self._made(stage, block, ids, form))
         if not self._is_short(stage):  # without cells no rule can match
             self.problems.check_rules(stage, used, is_empty=count == 0)
 
-    def _drafts(self, stage: Stage, used: set[Trail]) -> Iterator[CellDraft]:
+    def _made(self, stage: Stage, block: CellBlock, ids: set[str] | None, form: CellForm[_T]) -> Iterable[_T]:
+        """The cells of a block, made from parts; if one of them cannot be made, one by one, to say why."""
+        parts = self._parts_of(block)
+        found = None if parts is None else self._from_parts(stage, block, parts, form)
+        if parts is None or found is None:
+            cells = (self._cell(stage, block.draft(combination), ids) for combination in block.combinations)
+            return (form.of_cell((cell, key_of(cell.request))) for cell in cells if cell is not None)
+        if ids is None and not self._needs_paths(stage, parts):
+            return found
+        paths = zip(parts.ids(block), parts.outs(block), parts.files(block), strict=True)
+        return (
+            one
+            for one, combination, (identity, out, files) in zip(found, block.combinations, paths, strict=True)
+            if self._is_new(stage, block, combination, ids) and self._takes(stage, identity, out, files)
+        )
+
+    def _from_parts(
+        self, stage: Stage, block: CellBlock, parts: MatrixParts, form: CellForm[_T]
+    ) -> Iterable[_T] | None:
+        try:
+            if stage.name in self.sources:
+                axes = [block.resolved(combination).axes for combination in block.combinations]
+                self.data.update(zip(parts.ids(block), axes, strict=True))
+            return form.of_block(parts, block, self.count)
+        except CellProblem:
+            return None
+
+    def _parts_of(self, block: CellBlock) -> MatrixParts | None:
+        """The parts of the matrix of a block; None if its cells are too few, or must be made one by one."""
+        resolver = block.resolver
+        if len(block.combinations) < _LEAST_CELLS or resolver.is_dynamic:
+            return None
+        if resolver not in self.parts:
+            try:
+                self.parts[resolver] = MatrixParts(resolver)
+            except TemplateProblem:
+                self.parts[resolver] = None
+        return self.parts[resolver]
+
+    def _needs_paths(self, stage: Stage, parts: MatrixParts) -> bool:
+        """Whether the paths of a stage must be compared with each other and with those of other stages."""
+        is_alone = self.is_apart and len(stage.matrices) == 1 and not stage.deliver
+        return self.paths is not None and not (is_alone and parts.has_distinct_paths)
+
+    def _blocks(self, stage: Stage, used: set[Trail]) -> Iterator[CellBlock]:
         """Every combination that no rule leaves out."""
         try:
             resolvers = [Resolver(self.pipeline, stage, matrix, self.fingerprints) for matrix in stage.matrices]
         except CellProblem as error:
             self.problems.note(error)
             return
+        yield from joined_blocks(self._of_sources(stage, resolvers, used))
+
+    def _of_sources(self, stage: Stage, resolvers: Sequence[Resolver], used: set[Trail]) -> Iterator[CellBlock]:
         spanned, each = 0, cell_count(stage)
-        for source in self._sources(stage, resolvers):
+        for number, source in enumerate(self._sources(stage, resolvers)):
             spanned += each if source is not None else 0
             if spanned > self.max_cells:  # before rules and samples, which would have to look at each of them
                 sources = spanned // each
                 what = f"the stage `{stage.name}` has {each:,} cells for each of at least {sources:,} sources"
                 self.problems.too_many(stage, what, self.max_cells, 10 * self.max_cells)
             for resolver in resolvers:
-                yield from self._of_matrix(resolver, source, used)
+                yield from self._of_matrix(resolver, (number, source), used)
 
     def _of_matrix(
-        self, resolver: Resolver, source: Cell | None, used: set[Trail], identity: str | None = None
-    ) -> Iterator[CellDraft]:
+        self, resolver: Resolver, source: _NumberedSource, used: set[Trail], identity: str | None = None
+    ) -> Iterator[CellBlock]:
         """Every combination of one matrix that no rule leaves out, or those that may give the cell of an id."""
-        rules = resolver.precedence
         if identity is None:
             self._count_checks(resolver)
-        excluding, patching = 0, 0
-        source_cell = None if source is None else self._source_cell(source, resolver.names)
-        for combination in itertools.product(*_indexes(resolver.matrix, identity)):
-            try:
-                draft = resolver.draft(combination, source_cell)
-                met = rules.met(rules.exclude, combination, draft.context)
-                patched = rules.met(rules.patch, combination, draft.context)
-            except CellProblem as error:
-                self.problems.note(error)
-                continue
-            excluding |= met
-            if not met:
-                patching |= patched
-                yield draft
-        used.update(rule.trail for _, rule in rules.exclude.of(excluding))
-        used.update(rule.trail for _, rule in rules.patch.of(patching))
+        number, cell = source
+        sources = {number: None if cell is None else self._source_cell(cell, resolver.names)}
+        combinations = itertools.product([number], *_indexes(resolver.matrix, identity))
+        yield from blocks_of(resolver, combinations, sources, used, self.problems.note)
 
     def _count_checks(self, resolver: Resolver) -> None:
         """Stop before too many conditions of rules are evaluated."""
@@ -203,18 +270,20 @@ class Expansion:
         own = stage.name in self.bereft or any(one.stage == stage.name for one in self.waiting)
         return own or (above is not None and self._is_short(above))
 
-    def _sampled(self, stage: Stage, found: Iterable[CellDraft]) -> Iterable[CellDraft]:
+    def _sampled(self, stage: Stage, found: Iterable[CellBlock]) -> Iterable[CellBlock]:
         if stage.sample is None:
             return found
-        rows = list(found)
+        blocks = list(found)
+        rows = list(drafts_of(blocks))
         picked = self._picked(stage, rows)
         drawn = [index for index, one in enumerate(rows) if not one.resolver.matrix.is_included]
         chosen = {drawn[index] for index in choose([_named_parts(rows[index]) for index in drawn], stage.sample)}
-        return [
-            one
-            for index, one in enumerate(rows)
-            if index in chosen or one.resolver.matrix.is_included or one.id in picked
-        ]
+        kept = iter(
+            [index in chosen or one.resolver.matrix.is_included or one.id in picked for index, one in enumerate(rows)]
+        )
+        for block in blocks:
+            block.combinations = [combination for combination in block.combinations if next(kept)]
+        return [block for block in blocks if block.combinations]
 
     def _picked(self, stage: Stage, rows: Sequence[CellDraft]) -> set[str]:
         """The cells that other stages need, whatever a sample leaves out."""
@@ -242,7 +311,7 @@ class Expansion:
         if upstream is None:
             yield None
             return
-        cells = self._kept_cells(upstream.stage)
+        cells = [cell for cell, _ in self._kept_cells(upstream.stage)]
         if upstream.file is None:
             yield from cells
             return
@@ -285,7 +354,7 @@ class Expansion:
         """The price of each image of one source cell."""
         prices = []
         for resolver in resolvers:
-            for draft in self._of_matrix(resolver, source, set()):
+            for draft in drafts_of(self._of_matrix(resolver, (0, source), set())):
                 try:
                     prices.append(self.pipeline.prices.of(resolver.request(draft)).usd)
                 except CellProblem as error:
@@ -300,15 +369,10 @@ class Expansion:
             request = resolver.request(draft)
             out = path_of(stage, identity, resolver.renderer, draft.context)
             files = recipe_files_of(stage, identity, out, resolver.renderer, draft.context)
-            if self.paths is not None:
-                self.paths.take(out, files)
         except CellProblem as error:
             self.problems.note(draft.located(error), identity)
             return None
-        except PathTaken as error:
-            if stage.name not in self.collided:  # one is enough, and looking for the other takes long
-                self.collided.add(stage.name)
-                self.problems.note(self._collision(stage, identity, error), identity)
+        if not self._takes(stage, identity, out, files):
             return None
         names, axes = resolver.names, tuple([value.scalar for value in draft.values])
         if draft.source is not None:
@@ -320,10 +384,34 @@ class Expansion:
         template = resolver.template(draft)
         return Cell(self.count, identity, stage.name, names, axes, out, request, source, template, files)
 
+    def _is_new(self, stage: Stage, block: CellBlock, combination: Combination, ids: set[str] | None) -> bool:
+        """Whether no other cell of the stage has the id of this one, which is noted otherwise."""
+        if ids is None:
+            return True
+        draft = block.draft(combination)
+        try:
+            _refuse_repeated(draft.id, ids, draft.resolver.matrix, stage)
+        except CellProblem as error:
+            self.problems.note(draft.located(error), draft.id)
+            return False
+        return True
+
+    def _takes(self, stage: Stage, identity: str, out: str, files: Sequence[RecipeFile]) -> bool:
+        """Whether no other cell has a path of this one, which is noted otherwise."""
+        try:
+            if self.paths is not None:
+                self.paths.take(out, files)
+        except PathTaken as error:
+            if stage.name not in self.collided:  # one is enough, and looking for the other takes long
+                self.collided.add(stage.name)
+                self.problems.note(self._collision(stage, identity, error), identity)
+            return False
+        return True
+
     def _collision(self, stage: Stage, identity: str, taken: PathTaken) -> CellProblem:
         """The other cell with the same path, found by expanding again up to it."""
         for other in self.pipeline.stages:
-            for draft in self._sampled(other, self._drafts(other, set())):
+            for draft in drafts_of(self._sampled(other, self._blocks(other, set()))):
                 try:
                     draft.resolver.request(draft)
                     renderer, context = draft.resolver.renderer, draft.context

@@ -42,6 +42,11 @@ class Precedence:
         self.constants = merge_layers((*self.lowest, *(self.static_look or ()), *self.fixed, self.overrides))
         """The fields of a cell before its own axes, look and patches are applied."""
 
+    @property
+    def reads_context(self) -> bool:
+        """Whether some rule has a condition, which reads what templates see."""
+        return bool(self.exclude.conditional or self.patch.conditional)
+
     def met(self, rules: "RuleIndex", combination: Sequence[int], context: Context) -> int:
         """The rules that are about a cell, as bits."""
         bits = rules.about(combination)

@@ -2,7 +2,7 @@
 
 import operator
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -11,12 +11,14 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.model import Value
 from krea_pipe.pipeline.template import (
+    MAX_RENDERED,
     NO_FILES,
     NULL_IN_TEXT,
     TemplateFiles,
     TemplateProblem,
     VariablePath,
     as_text,
+    checked_text,
     compile_template,
     is_template,
     paths_in,
@@ -48,7 +50,7 @@ class Renderer:
 
     def text(self, value: Value, context: Context) -> str:
         """Render a value to text, runs of white space folded, composed (NFC)."""
-        return cast("str", self._rendered(str(value.data), value, context, _folded))
+        return cast("str", self._rendered(str(value.data), value, context, folded))
 
     def name(self, data: Json, value: Value, context: Context) -> str:
         """Render one name of a list."""
@@ -126,6 +128,22 @@ def _same(rendered: Json) -> Json:
     return rendered
 
 
-def _folded(rendered: Json) -> str:
+def folded_texts(texts: Sequence[str]) -> Sequence[str]:
+    """Texts that templates gave, as `Renderer.text` returns them.
+
+    Nearly all need no change, which is found out for all of them at once.
+
+    Raises:
+        TemplateProblem: one is too long, or contains characters that cannot be sent.
+    """
+    whole = f"|{'|'.join(texts)}|"
+    has_spaces = "  " in whole or "| " in whole or " |" in whole
+    if whole.isascii() and whole.isprintable() and not has_spaces and max(map(len, texts)) <= MAX_RENDERED:
+        return texts
+    return [folded(checked_text(text)) for text in texts]
+
+
+def folded(rendered: Json) -> str:
+    """A rendered value as text, runs of white space folded, composed (NFC)."""
     text = " ".join(as_text(rendered).split())
     return text if text.isascii() else unicodedata.normalize("NFC", text)

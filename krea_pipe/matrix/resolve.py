@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypedDict, cast
+from typing import TypeAlias, TypedDict, cast
 
 from krea_pipe.core.engine import EngineIdentity
 from krea_pipe.core.excerpts import shown
@@ -19,19 +19,19 @@ from krea_pipe.pipeline.model import Axis, AxisValue, Matrix, Pipeline, Stage, V
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.template import is_template
 
+Inherited: TypeAlias = tuple[tuple[str, str, Scalar], ...]
+"""The name, the part of an id and the value of each axis that a cell inherits from the one that it is generated for."""
+
 
 @dataclass(frozen=True)
 class SourceCell:
-    """The cell of another stage that a cell is generated for: its key, its request, and what templates see as `source`.
-
-    `inherited` has the name, the part of an id and the value of each axis that cells generated for it inherit.
-    """
+    """The cell of another stage that a cell is generated for: its key, request, and what templates see as `source`."""
 
     id: str
     key: Key
     request: Request
     axes: Mapping[str, Json]
-    inherited: tuple[tuple[str, str, Scalar], ...]
+    inherited: Inherited
 
     @cached_property
     def data(self) -> dict[str, Json]:
@@ -53,7 +53,8 @@ class SourceCell:
 class CellDraft:
     """One combination of axis values, before its place, its path and its request are known.
 
-    `values` are those of its axes as they read in this cell, `context` the names that its templates see.
+    `values` are those of its axes as they read in this cell, `context` the names that its templates see. `fields` is
+    known once they have been added to the context.
     """
 
     resolver: "Resolver"
@@ -61,9 +62,15 @@ class CellDraft:
     values: list[AxisValue]
     context: dict[str, object]
     source: SourceCell | None
+    fields: Mapping[str, Value] | None = None
 
     @property
-    def inherited(self) -> tuple[tuple[str, str, Scalar], ...]:
+    def given(self) -> Request | None:
+        """The request that the one of this cell changes, in a stage that promotes."""
+        return self.source.request if self.resolver.promotes and self.source is not None else None
+
+    @property
+    def inherited(self) -> Inherited:
         """The name, the part of the id and the value of each axis of its source."""
         return () if self.source is None else self.source.inherited
 
@@ -125,6 +132,7 @@ class Resolver:
         self.precedence = Precedence(pipeline, stage, matrix, self.renderer)
         self.varying_names = self.precedence.varying()
         self.promotes = stage.upstream is not None and stage.upstream.promotes
+        self.engine = None if pipeline.engine is None else pipeline.engine.identity
         self.base: dict[str, object] = {**pipeline.variables, "stage": stage.name, "pipeline": pipeline.name}
         self._resolve_constants()
 
@@ -164,47 +172,69 @@ class Resolver:
         Raises:
             CellProblem: a template fails, or a value is not one that Krea documents.
         """
-        context = draft.context
-        given = draft.source.request if self.promotes and draft.source is not None else None
-        fields = self._fields(draft, given)
-        parts: dict[str, object] = {name: context[name] for name in DEFAULTS}
-        if self.fixed_lists:
-            parts.update(self.fixed_lists)
-        for kind in self.varying_lists:
-            parts[kind] = self._list(kind, fields, context, given)
-        if "image" in fields:
-            parts["image"] = self.references.source(fields, context)
-        elif given is not None:
-            parts["image"] = self.references.with_strength(given.image, fields, context)
-        if "take" in fields:
-            parts["take"] = fields["take"].data
-        elif given is not None:
-            parts["take"] = given.take
-        parts["prompt"] = self._prompt(fields, context, given)
-        if self.pipeline.engine is not None:
-            parts["engine"] = self.pipeline.engine.identity
+        self.fields(draft)
+        parts: dict[str, object] = {name: draft.context[name] for name in DEFAULTS}
+        for kind in LIST_FIELDS:
+            parts[kind] = self.items(kind, draft)
+        parts["engine"] = self.engine
+        parts |= {"image": self.image(draft), "take": self.take(draft), "prompt": self.prompt(draft)}
         return Request(**cast("RequestParts", parts))
 
     def template(self, draft: CellDraft) -> str | None:
         """The template of the prompt of a cell; None if it uses the prompt of its source."""
-        is_varying = "prompt" in self.varying_names
-        fields = merge_layers(self.layers(draft)) if is_varying else self.precedence.constants
+        fields = self.fields(draft)
         return str(fields["prompt"].data) if "prompt" in fields else None
 
-    def _prompt(self, fields: Mapping[str, Value], context: Context, given: Request | None) -> str:
+    def prompt(self, draft: CellDraft) -> str:
+        """The prompt of a cell; errors as for `request`."""
+        fields = self.fields(draft)
         if "prompt" in fields:
-            prompt = self.renderer.text(fields["prompt"], context)
+            prompt = self.renderer.text(fields["prompt"], draft.context)
             if not prompt:
                 message = "the rendered prompt contains only white space"
                 raise CellProblem("empty_prompt", message, fields["prompt"].trail)
             return prompt
-        if given is None:
+        if draft.given is None:
             hint = "set `prompt:` in the stage: rows and patches can override it"
             raise CellProblem("no_prompt", "some cells have no prompt", self.stage.trail, hint=hint)
-        return given.prompt
+        return draft.given.prompt
 
-    def _fields(self, draft: CellDraft, given: Request | None) -> Mapping[str, Value]:
-        """The fields of a cell; what templates may read of them is added to the context."""
+    def items(self, kind: str, draft: CellDraft) -> Items:
+        """The references, moodboards or styles of a cell; errors as for `request`."""
+        if kind in self.fixed_lists:
+            return self.fixed_lists[kind]
+        if kind not in self.varying_lists:
+            return ()
+        fields = self.fields(draft)
+        if kind in fields:
+            return self.references.items(kind, fields, draft.context)
+        return cast("Items", getattr(draft.given, kind)) if draft.given is not None else ()
+
+    def image(self, draft: CellDraft) -> Weighted[Source] | None:
+        """The source image of a cell; errors as for `request`."""
+        fields, given = self.fields(draft), draft.given
+        if "image" in fields:
+            return self.references.source(fields, draft.context)
+        return None if given is None else self.references.with_strength(given.image, fields, draft.context)
+
+    def take(self, draft: CellDraft) -> int | None:
+        """The number that distinguishes a cell from others without a seed."""
+        fields = self.fields(draft)
+        if "take" in fields:
+            return cast("int | None", fields["take"].data)
+        return None if draft.given is None else draft.given.take
+
+    def fields(self, draft: CellDraft) -> Mapping[str, Value]:
+        """The fields of a cell; what templates may read of them is added to its context once.
+
+        Raises:
+            CellProblem: a template fails, or a value is not one that Krea documents.
+        """
+        if draft.fields is None:
+            draft.fields = self._fields(draft)
+        return draft.fields
+
+    def _fields(self, draft: CellDraft) -> Mapping[str, Value]:
         precedence, context = self.precedence, draft.context
         if self.is_simple:
             for index in precedence.own:
@@ -214,7 +244,7 @@ class Resolver:
         if precedence.static_look is None and "look" in fields:
             context["look"] = self.renderer.typed(fields["look"], context)
         if self.varying:
-            context.update(self._scalars(self.varying, fields, context, given))
+            context.update(self._scalars(self.varying, fields, context, draft.given))
         return fields
 
     def _resolve_constants(self) -> None:
@@ -225,6 +255,7 @@ class Resolver:
         ]
         self.is_simple = self._is_simple()
         self.dynamic_fixed = any(axis.values[0].is_dynamic for axis in self.stage.fixed)
+        self.is_dynamic = self.dynamic or self.dynamic_fixed
         if not self.dynamic_fixed:
             self.base.update({axis.name: axis.values[0].data for axis in self.stage.fixed})
         self.base["look"] = fields["look"].data if "look" in fields else None
@@ -273,11 +304,6 @@ class Resolver:
             return replace(value, data=data)
         scalar = cast("Scalar", unspelled(data))
         return replace(value, data=data, part=part_of(name, scalar), scalar=scalar, label=label_of(data))
-
-    def _list(self, kind: str, fields: Mapping[str, Value], context: Context, given: Request | None) -> Items:
-        if kind in fields:
-            return self.references.items(kind, fields, context)
-        return cast("Items", getattr(given, kind)) if given is not None else ()
 
     def _scalars(
         self, names: Sequence[str], fields: Mapping[str, Value], context: Context, given: Request | None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from krea_pipe.core.errors import NothingSelected, Problem, UsageError
-from krea_pipe.core.request import Key, key_of
+from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell, Waiting
 from krea_pipe.matrix.matrix import Expansion
 from krea_pipe.matrix.selection import Selection, Subject, Wanted, on_id
@@ -44,7 +44,7 @@ def drawable(pipeline: Pipeline, fingerprints: Fingerprints, max_cells: int) -> 
         InvalidInput: with every problem.
     """
     expansion = Expansion(pipeline, fingerprints, max_cells)
-    found = [(cell, key_of(cell.request)) for cell in expansion.cells()]
+    found = list(expansion.keyed())
     idle = behind_waiting(pipeline.stages, [one.stage for one in expansion.waiting])
     shown = [one for one in found if one[0].stage not in idle]
     return Drawable(shown, tuple(expansion.waiting), frozenset(idle), tuple(expansion.warnings))

@@ -333,8 +333,9 @@ def make_plan(
         groups.setdefault(key, []).append(cell)
     maker = _StepMaker(known, fingerprints, options)
     steps = tuple(maker.step(key, group) for key, group in groups.items())
-    sent = [step.request for step in steps if isinstance(step.action, Submit)]
-    asked = [step.request for step in steps if needs_call(step.action)]
+    with_images = [step for step in steps if step.request.has_images]
+    sent = [step.request for step in with_images if isinstance(step.action, Submit)]
+    asked = [step.request for step in with_images if needs_call(step.action)]
     return Plan(options.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
 
 
@@ -392,7 +393,7 @@ class _StepMaker:
                 return Submit(again=True), f"sent again instead of job {job.job_id}: {lack}"
             return self._attach(key, job)
         failed = journal.failed.get(key, "")
-        if failure_class_of(failed) == "rejected" and not (self.options.retry_rejected or self.options.free):
+        if failed and failure_class_of(failed) == "rejected" and not (self.options.retry_rejected or self.options.free):
             return Rejected(failed), f"rejected by Krea before: {failed}; --retry-rejected sends it again"
         is_empty = failed == "empty"
         if is_empty and not self.options.resubmit and not self.options.free:

@@ -1,7 +1,8 @@
 """The facts in the store about a set of cells, read in batches before anything is decided."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import cast
 
 from krea_pipe.core.json_data import Json
@@ -9,6 +10,9 @@ from krea_pipe.core.outcome import Result
 from krea_pipe.store.blobs import stamp_in
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
+
+_NAMES = 9_000
+"""Names that are looked up together: those of all cells at once would take more memory than what is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,8 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     """
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     replay = space.read_journal()
-    distinct = list(dict.fromkeys(keys.values()))
-    facts = space.facts.read(result_name(key) for key in distinct)
     results, damaged, unkept, lost = {}, set(), set(), {}
-    for key in distinct:
-        fact = facts.get(result_name(key))
+    for key, fact in _facts_of(space, dict.fromkeys(keys.values())):
         kept = _result(fact)
         if kept is not None and space.blobs.is_intact(kept.sha256, stamp_in(fact)):
             results[key] = kept
@@ -63,6 +64,15 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
                 lost[key] = result
     before = _before(space, keys, results)
     return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive, lost)
+
+
+def _facts_of(space: Space, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Json] | None]]:
+    """Each key with the fact of its result."""
+    waiting = iter(keys)
+    while batch := list(islice(waiting, _NAMES)):
+        facts = space.facts.read(map(result_name, batch))
+        for key in batch:
+            yield key, facts.get(result_name(key))
 
 
 def known_jobs(space: Space) -> frozenset[str]:
@@ -207,8 +217,11 @@ def _result(data: Mapping[str, Json] | None) -> Result | None:
 
 def _before(space: Space, keys: Mapping[str, str], results: Container[str]) -> dict[str, Mapping[str, Json]]:
     """The last request of each cell without a result, if it is known."""
-    names = {cell_name(cell): cell for cell, key in keys.items() if key not in results}
-    last = {names[name]: result_name(str(fact.get("key"))) for name, fact in space.facts.read(names).items()}
-    requests = space.facts.read(set(last.values()))
-    found = {cell: requests[name].get("request") for cell, name in last.items() if name in requests}
-    return {cell: cast("dict[str, Json]", request or {}) for cell, request in found.items()}
+    found: dict[str, Mapping[str, Json]] = {}
+    waiting = (cell for cell, key in keys.items() if key not in results)
+    while names := {cell_name(cell): cell for cell in islice(waiting, _NAMES)}:
+        last = {names[name]: result_name(str(fact.get("key"))) for name, fact in space.facts.read(names).items()}
+        requests = space.facts.read(set(last.values()))
+        given = {cell: requests[name].get("request") for cell, name in last.items() if name in requests}
+        found |= {cell: cast("dict[str, Json]", request or {}) for cell, request in given.items()}
+    return found

@@ -3,7 +3,6 @@
 import itertools
 import json
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Unpack
 
@@ -16,7 +15,7 @@ from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.pipeline.cell_ids import Scalar
+from krea_pipe.matrix.matrix_parts import CellText
 
 _MAX_ROWS = 200
 
@@ -47,20 +46,14 @@ def expand(file: Path, *, jsonl: bool, as_json: bool, **flags: Unpack[CellFlags]
     return 0
 
 
-def _line(found: tuple[Cell, Key, str]) -> str:
-    """A row as JSON; the request was encoded for its key already."""
-    cell, key, text = found
-    axes = ",".join([f"{_word(name)}:{_encoded(value)}" for name, value in zip(cell.names, cell.axes, strict=True)])
-    head = f'"id":{_word(cell.id)},"stage":{_word(cell.stage)},"axes":{{{axes}}},"out":{_word(cell.out)}'
-    return f'{{{head},"key":"{key}","request":{text}}}'
+def _line(cell: CellText) -> str:
+    """A row as JSON; the axes and the request are JSON already."""
+    identity, stage, axes, out, key, request = cell
+    head = f'"id":{_word(identity)},"stage":{_word(stage)},"axes":{axes},"out":{_word(out)}'
+    return f'{{{head},"key":"{key}","request":{request}}}'
 
 
 _word = json.encoder.encode_basestring
-
-
-@lru_cache(maxsize=10_000, typed=True)
-def _encoded(value: Scalar) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _row(cell: Cell, key: Key) -> dict[str, object]:

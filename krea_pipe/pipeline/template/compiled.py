@@ -13,6 +13,22 @@ VariablePath = tuple[str, ...]
 _MAX_DEPTH = 64
 
 
+class CostlyPieceError(Exception):
+    """Rendering a piece takes steps of the budget of its template, which therefore must be rendered as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a template: the names that it reads, and how it becomes text.
+
+    `path` is the name with its fields, if the piece consists of that alone.
+    """
+
+    names: frozenset[str]
+    render: Callable[[Mapping[str, Any]], str]
+    path: VariablePath | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A compiled value: names it reads, names and their fields that it needs without fail, how to render it."""
@@ -32,6 +48,17 @@ def without_controls(text: str) -> str:
     return text
 
 
+def checked_text(text: str) -> str:
+    """A rendered text.
+
+    Raises:
+        TemplateProblem: it is too long, or contains characters that cannot be sent.
+    """
+    if len(text) > MAX_RENDERED:
+        raise too_long()
+    return without_controls(text)
+
+
 def plain_value(value: object) -> Json:
     """The value of an expression as JSON data, within the limits of a value."""
     if value is None or isinstance(value, (str, int, float)):
@@ -41,9 +68,7 @@ def plain_value(value: object) -> Json:
 
 def _plain_scalar(value: str | float | None) -> Json:
     if isinstance(value, str):
-        if len(value) > MAX_RENDERED:
-            raise too_long()
-        return without_controls(value)
+        return checked_text(value)
     if value is not None and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER):
         raise not_finite()
     return value

@@ -11,8 +11,8 @@ from keyword import iskeyword
 from typing import Any, TypeAlias
 
 from krea_pipe.core.json_data import Json
-from krea_pipe.pipeline.template.compiled import Template, VariablePath, plain_value, without_controls
-from krea_pipe.pipeline.template.limits import MAX_RENDERED, as_text, too_long
+from krea_pipe.pipeline.template.compiled import Piece, Template, VariablePath, plain_value, without_controls
+from krea_pipe.pipeline.template.limits import MAX_RENDERED, TemplateProblem, as_text, too_long
 
 _Pieces: TypeAlias = tuple[str | VariablePath, ...]
 
@@ -34,7 +34,7 @@ def compile_inserting(text: str, with_jinja: Callable[[], Template]) -> Template
     Returns:
         The template, or None if it does anything else.
     """
-    pieces = _pieces(text)
+    pieces = inserted_pieces(text)
     if pieces is None:
         return None
     paths = [piece for piece in pieces if not isinstance(piece, str)]
@@ -52,12 +52,12 @@ def compile_inserting(text: str, with_jinja: Callable[[], Template]) -> Template
 
 def inserted_paths(text: str) -> list[VariablePath] | None:
     """The names that a template inserts, each with its fields; None if it does anything else."""
-    pieces = _pieces(text)
+    pieces = inserted_pieces(text)
     return None if pieces is None else [piece for piece in pieces if not isinstance(piece, str)]
 
 
 @lru_cache(maxsize=4096)
-def _pieces(text: str) -> _Pieces | None:
+def inserted_pieces(text: str) -> _Pieces | None:
     """Texts and the values between them, without empty texts; None if there is anything else."""
     parts = _INSERTED.split(text)
     texts, paths = parts[::2], [tuple(one.split(".")) for one in parts[1::2]]
@@ -96,3 +96,23 @@ def _rendered_text(pieces: _Pieces) -> Callable[[Mapping[str, Any]], Json]:
 
 def _text_of(value: object) -> str:
     return value if type(value) is str else as_text(value)
+
+
+def literal(text: str) -> Piece:
+    """A text as a piece."""
+    return Piece(frozenset(), lambda _: text)
+
+
+def lookup(path: VariablePath) -> Piece:
+    """A name with its fields as a piece."""
+    return Piece(frozenset(path[:1]), _text_at(path), path)
+
+
+def _text_at(path: VariablePath) -> Callable[[Mapping[str, Any]], str]:
+    def render(context: Mapping[str, Any]) -> str:
+        try:
+            return _text_of(_value_at(context, path))
+        except (LookupError, TypeError) as error:
+            raise TemplateProblem("undefined_variable", f"`{'.'.join(path)}` is not defined") from error
+
+    return render

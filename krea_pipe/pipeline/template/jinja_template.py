@@ -53,7 +53,7 @@ def compile_with_jinja(text: str, files: TemplateFiles) -> Template:
         tree = parse_template(text, files)
         _check_tree(tree)
         names = frozenset(meta.find_undeclared_variables(tree))
-        render = _expression(tree, text, names) or _text(tree)
+        render = _expression(tree, text, names) or text_renderer(tree)
     except jinja2.TemplateError as error:
         raise _syntax_problem(error.message or "", text) from error
     except TemplateProblem:
@@ -93,7 +93,8 @@ def _expression(tree: nodes.Template, text: str, names: frozenset[str]) -> Calla
     return None
 
 
-def _text(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
+def text_renderer(tree: nodes.Template) -> Callable[[Mapping[str, Any]], Json]:
+    """How a template, or a part of one, becomes text."""
     root = jinja2.Template.from_code(ENVIRONMENT, ENVIRONMENT.compile(tree), ENVIRONMENT.make_globals(None))
     # Shared: Jinja would otherwise copy all names for each cell. Templates cannot assign any.
     new_context, pieces = cast("Callable[..., Context]", root.new_context), root.root_render_func
@@ -209,16 +210,17 @@ def paths_outside(text: str, files: TemplateFiles) -> set[VariablePath]:
 
 def _paths(tree: nodes.Node) -> Iterator[VariablePath]:
     for node in tree.find_all((nodes.Name, nodes.Getattr, nodes.Getitem)):
-        path = _path(node)
+        path = path_of_expression(node)
         if path is not None:
             yield path
 
 
-def _path(node: nodes.Node) -> VariablePath | None:
+def path_of_expression(node: nodes.Node) -> VariablePath | None:
+    """The name and the fields that an expression consists of; None if it is anything else."""
     match node:
         case nodes.Name(name=name):
             return (name,)
         case nodes.Getattr(node=inner, attr=last) | nodes.Getitem(node=inner, arg=nodes.Const(value=str() as last)):
-            above = _path(inner)
+            above = path_of_expression(inner)
             return None if above is None else (*above, last)
     return None

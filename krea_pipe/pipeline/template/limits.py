@@ -123,6 +123,11 @@ def reset_work() -> None:
     _WORK.left = MAX_WORK
 
 
+def spent_work() -> int:
+    """The steps that the rendering has taken so far."""
+    return MAX_WORK - _WORK.left
+
+
 def spend(steps: int) -> None:
     """Take steps from the budget.
 
