@@ -72,7 +72,8 @@ def test_a_picture_has_300_dpi_or_what_it_has(lamp):
     many, one = ((lamp.path / name).read_bytes() for name in ("many.pdf", "one.pdf"))
     widths = {width for width, _, _ in pictures_in(many)}
     placed = {float(wide) for wide in re.findall(r"q ([\d.]+) 0 0 [\d.]+ ", pages_of(many))}
-    assert {round(wide / 72 * 300) for wide in placed} == widths
+    [wide], [width] = placed, widths
+    assert wide / 72 * 300 <= width < 1.1 * wide / 72 * 300
     assert {width for width, _, _ in pictures_in(one)} == {1024}, "as large as Krea sent it"
 
 
