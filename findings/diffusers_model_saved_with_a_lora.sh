@@ -2,8 +2,8 @@
 # One would guess: a model whose LoRA is disabled draws as without it, so `save_pretrained` saves that model, and
 #   `from_pretrained` loads it, or refuses a file that does not fit.
 # What happens: each layer that the LoRA touched is saved under another name (`to_q.base_layer.weight`), also if the
-#   LoRA is disabled. Loading finds no `to_q.weight`, gives that layer random weights and goes on with a warning in the
-#   log: the saved model draws something else each time it is loaded. After `delete_adapters` it is the same. Only
+#   LoRA is disabled. Loading finds no `to_q.weight`, makes a new layer that is not the model's ("newly initialized" in
+#   its log) and succeeds: the saved model draws something else. After `delete_adapters` it is the same. Only
 #   `unload_lora()` before saving gives the model back.
 # Versions: diffusers 0.42.1, peft 0.21.2, torch 2.13.0, CPython 3.11. Seen on 2026-12-01.
 set -euo pipefail
@@ -55,15 +55,15 @@ plain = draw(model)
 model.load_lora_adapter(lora, adapter_name="style")
 model.disable_lora()
 print("with the LoRA disabled the model draws as before:", same(draw(model), plain))
-disabled = [same(saved("disabled"), plain), same(saved("disabled"), saved("disabled"))]
-print("… and saved and loaded:", disabled[0], " loaded twice, the same as each other:", disabled[1])
+disabled = same(saved("disabled"), plain)
+print("… and saved and loaded:", disabled)
 model.delete_adapters("style")
 deleted = same(saved("deleted"), plain)
 print("… with the LoRA deleted, saved and loaded:", deleted)
 model.unload_lora()
 unloaded = same(saved("unloaded"), plain)
 print("… with the LoRA unloaded, saved and loaded:", unloaded)
-sys.exit(0 if disabled == [False, False] and not deleted and unloaded else 1)
+sys.exit(0 if unloaded and not disabled and not deleted else 1)
 PYTHON
 venv/bin/python --version
 venv/bin/pip list --disable-pip-version-check 2> /dev/null | grep -E '^(diffusers|peft|torch) '
