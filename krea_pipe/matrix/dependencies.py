@@ -74,7 +74,7 @@ class Dependencies:
     def _note_patches(self) -> None:
         positions = {axis.name: position for position, axis in enumerate(self._precedence.matrix.axes, 1)}
         for rule in self._precedence.matrix.patch:
-            asked = () if rule.condition is None else self._names_in(rule.condition.data)
+            asked = [] if rule.condition is None else [*self._names_in(rule.condition.data)]
             for name, value in rule.sets.items():
                 self._note(name, [positions[one] for one in rule.matches], [*asked, *self._names_in(value.data)])
 

@@ -24,7 +24,7 @@ def thumbnail(data):
 
 
 def on_a_sheet(data, size=(90, 90)):
-    return _decoded(data, Box(0, 0, *size), Image.Resampling.LANCZOS)
+    return _decoded(data, Box(0, 0, *size))
 
 
 LOOKS = {"thumbnail": lambda data: thumbnail(data).convert("RGB"), "sheet": on_a_sheet, **DELIVERED}

@@ -42,6 +42,15 @@ AXES = {
     "look": st.just(["plain", "warm"]),
     "references.ink.strength": st.just([0.25, 0.75]),
 }
+SETS = [
+    {"complexity": 7},
+    {"seed": 9},
+    {"look": "plain"},
+    {"prompt": "p {{ variant }}"},
+    {"styles": ["house"], "movement": 8},
+    {"image": "https://example.com/a.png", "strength": "{{ 0.3 if variant == 'large' else 0.4 }}"},
+]
+"""What a patch may set, one or several of them."""
 NAMES = {
     "row": ["row.id", "row.text", "row.tags[0]"],
     "word": ["word"],
@@ -100,8 +109,9 @@ def stages(draw, upstream=None):
     if draw(st.booleans()):
         stage["exclude"] = [{**rule, "allow_unused": True}]
     if draw(st.booleans()):
-        given = draw(st.sampled_from([{"complexity": 7}, {"look": "plain"}, {"prompt": "p {{ variant }}"}]))
-        stage["patch"] = [{"when": rule, "set": given, "allow_unused": True}]
+        given = draw(st.lists(st.sampled_from(SETS), min_size=1, max_size=3))
+        sets = {name: value for one in given for name, value in one.items()}
+        stage["patch"] = [{"when": rule, "set": sets, "allow_unused": True}]
     return stage | ({"for_each": upstream} if upstream else {})
 
 
@@ -118,6 +128,7 @@ def pipelines(draw):
         "version": 1,
         "vars": {"brand": draw(st.sampled_from(WORDS))},
         "looks": {"plain": {}, "warm": {"complexity": 5, "movement": "{{ 3 if stage else 4 }}"}},
+        "styles": {"house": {"id": "st_1", "strength": "{{ 0.2 if creativity == 'low' else 0.3 }}"}},
         "references": {"ink": {"images": ["https://example.com/ink.png"], "strength": strength}},
         "stages": found,
     }
