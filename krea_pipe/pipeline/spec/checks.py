@@ -347,7 +347,8 @@ def unused_warnings(library: Library, stages: Sequence[Stage]) -> Iterator[Probl
             if library.problems.document.is_used((kind, name)):
                 continue  # other pipelines may use it
             if name not in names and (kind in LIST_FIELDS or not any("{{" in one for one in names)):
-                at = library.problems.document.key_place((kind, name))
+                trail = library.names(kind)[name].trail if kind in LIST_FIELDS else (kind, name)
+                at = library.problems.document.key_place(trail)
                 hint = (
                     f"use it with `defaults: {{{kind}: [{name}]}}` or in a stage"
                     if kind in LIST_FIELDS
