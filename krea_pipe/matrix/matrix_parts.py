@@ -27,7 +27,7 @@ from krea_pipe.core.request import (
 from krea_pipe.matrix.blocks import CellBlock
 from krea_pipe.matrix.cell import Cell, RecipeFile
 from krea_pipe.matrix.dependencies import OWN_ID, SOURCE_AXIS, Combination, Dependencies
-from krea_pipe.matrix.out_paths import checked_path, path_of, recipe_files_of
+from krea_pipe.matrix.out_paths import checked_path, is_own_id, path_of, recipe_files_of
 from krea_pipe.matrix.parts import AxisPart, Column, Joined, Part, constant, each
 from krea_pipe.matrix.path_shapes import Segment, are_distinct, are_sound
 from krea_pipe.matrix.rendering import CellProblem, folded_texts
@@ -236,7 +236,11 @@ class MatrixParts:
 
     def _is_cell(self, piece: Piece) -> bool:
         """Whether a piece is what ids say of the axes of a cell, in the template of a path."""
-        return piece.path == (OWN_ID,) and OWN_ID not in self._values and OWN_ID not in self._resolver.base
+        return piece.path == (OWN_ID,) and self._is_free(OWN_ID)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether no axis and no variable has a name."""
+        return name not in self._values and name not in self._resolver.base
 
     def _piece(self, piece: Piece) -> Part[str]:
         axes = self._on.of(piece.names)
@@ -259,7 +263,7 @@ class MatrixParts:
 
     def _path(self) -> Column[str]:
         stage, out = self._stage, self._stage.out
-        if out is None:
+        if out is None or (is_own_id(out) and self._is_free(OWN_ID)):
             return self._own
         text = self._divided(out)
         if self._segments is not None and are_sound(self._segments):

@@ -12,7 +12,7 @@ from krea_pipe.core.excerpts import shown
 from krea_pipe.matrix.cell import RecipeFile
 from krea_pipe.matrix.dependencies import OWN_ID
 from krea_pipe.matrix.rendering import CellProblem, Context, Renderer
-from krea_pipe.pipeline.model import Recipe, Stage
+from krea_pipe.pipeline.model import Recipe, Stage, Value
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.template import TemplateFiles, compile_template
 
@@ -116,11 +116,16 @@ def path_of(stage: Stage, identity: str, renderer: Renderer, context: Context) -
     own = identity.partition("/")[2] or identity
     if stage.out is None:
         return identity if stage.trail else own
-    if str(stage.out.data).strip() == "{{ cell }}" and OWN_ID not in context:
+    if is_own_id(stage.out) and OWN_ID not in context:
         return own  # the same as without `out`, below `stages:`
     if OWN_ID in str(stage.out.data):
         context = {OWN_ID: own, **context}
     return checked_path(renderer.text(stage.out, context), stage.out.trail)
+
+
+def is_own_id(out: Value) -> bool:
+    """Whether the path of an image is what the id of its cell says of its axes, unless something else is named so."""
+    return str(out.data).strip() == "{{ cell }}"
 
 
 def recipe_files_of(

@@ -173,3 +173,8 @@ def test_every_cell_is_as_if_it_were_made_by_itself(load, data):
     assert [row_of(*one, text) for one, text in zip(found, requests, strict=True)] == wanted
     keyed = [(cell.id, cell.stage, dict(zip(cell.names, cell.axes, strict=True)), cell.out, key) for cell, key in found]
     assert [(*start, json.loads(axes), out, key) for *start, axes, out, key, _ in texts] == keyed
+
+
+def test_a_path_that_is_the_id_of_a_cell_keeps_what_looks_like_a_suffix(load):
+    loaded = load({"version": 1, "prompt": "{{ w }}", "matrix": {"w": ["x", "x.png"]}, "out": "{{ cell }}"})
+    assert [cell.out for cell, _ in flow.cells(loaded)] == ["x", "x.png"]
