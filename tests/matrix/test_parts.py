@@ -176,5 +176,6 @@ def test_every_cell_is_as_if_it_were_made_by_itself(load, data):
 
 
 def test_a_path_that_is_the_id_of_a_cell_keeps_what_looks_like_a_suffix(load):
-    loaded = load({"version": 1, "prompt": "{{ w }}", "matrix": {"w": ["x", "x.png"]}, "out": "{{ cell }}"})
-    assert [cell.out for cell, _ in flow.cells(loaded)] == ["x", "x.png"]
+    words = ["\u0301x", "-", "Ünïcode é", "x.png", "1.0"]
+    loaded = load({"version": 1, "prompt": "{{ w }}", "matrix": {"w": words}, "out": "{{ cell }}"})
+    assert [cell.out for cell, _ in flow.cells(loaded)] == ["x", "3973e0", "ünïcode-é", "x.png", "1.0"]
