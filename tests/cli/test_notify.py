@@ -82,6 +82,8 @@ def trickle():
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}/{SECRET}"
     done.set()
+    with contextlib.suppress(OSError):
+        listener.shutdown(socket.SHUT_RDWR)  # to close it wakes nobody who waits for a caller
     listener.close()
     thread.join()
 
