@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from krea_pipe.api.engine_requests import adapter_folder
@@ -121,13 +122,27 @@ async def _other_version(server: Server) -> Problem | None:
     declared, path = server.spec.identity.version, _VERSION_PATHS[server.dialect]
     try:
         answer = await server.call("GET", server.url.removesuffix("/v1") + path)
-    except CallFailed:
-        return None  # a router in front need not tell it
+    except CallFailed:  # a router in front need not tell it
+        return await _other_dialect(server)
     told = answer.get("version") if isinstance(answer, dict) else None
     if not isinstance(told, str) or not declared or _same_version(server.dialect, told, declared):
         return None
     message = f"the engine at {server.url} is {_NAMES[server.dialect]} {told}, and the pipeline file says {declared}"
     return Problem("engine_version", message, hint="write the version, so that its images have keys of their own")
+
+
+async def _other_dialect(server: Server) -> Problem | None:
+    """What a server is that tells its version in the way of the other dialect."""
+    for dialect, path in _VERSION_PATHS.items():
+        if dialect == server.dialect:
+            continue
+        with suppress(CallFailed):
+            answer = await server.call("GET", server.url.removesuffix("/v1") + path)
+            if isinstance(answer, dict) and isinstance(answer.get("version"), str):
+                said = f"and the pipeline file says `dialect: {server.dialect}`"
+                message = f"the engine at {server.url} is {_NAMES[dialect]}, {said}"
+                return Problem("engine_dialect", message, hint=f"write `dialect: {dialect}`")
+    return None
 
 
 def _same_version(dialect: Dialect, told: str, declared: str) -> bool:

@@ -51,6 +51,11 @@ class EngineJobs:
     _tasks: dict[str, _Task] = field(default_factory=dict)
     _times: list[datetime] = field(default_factory=list)
     _ids: list[str] = field(default_factory=list)
+    _places: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        # diffusers compresses an image while it draws the next one.
+        self._places = asyncio.Semaphore(self.spec.parallel * len(self.spec.urls) or 2)
 
     async def submit(self, request: Request, urls: Mapping[Source, str], webhook: str | None = None) -> Job:  # noqa: ARG002 (Krea's)
         """Begin to draw an image.
@@ -68,7 +73,7 @@ class EngineJobs:
         task = self._tasks[job_id] = _Task(Job(job_id, "queued", created_at=created))
         self._times.append(created)
         self._ids.append(job_id)
-        task.work = asyncio.create_task(self.backend.draw(drawing_of(self.spec, request)))
+        task.work = asyncio.create_task(self._draw(task, drawing_of(self.spec, request)))
         task.work.add_done_callback(partial(self._end, task))
         return task.job
 
@@ -135,6 +140,12 @@ class EngineJobs:
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
+
+    async def _draw(self, task: _Task, drawing: Drawing) -> bytes:
+        """Draw when there is a place; a job that waits for one can be cancelled, as at Krea."""
+        async with self._places:
+            task.job = replace(task.job, status="processing")
+            return await self.backend.draw(drawing)
 
     def _end(self, task: _Task, work: "asyncio.Task[bytes]") -> None:
         """Note how a job has ended; an error that no engine has is raised to the one who fetches the image."""

@@ -125,7 +125,7 @@ class Fleet:
                 return chosen
             if all(one.is_resting and one.misses >= _MOST_MISSES for one in self._replicas):
                 names = ", ".join(one.name for one in self._replicas)
-                raise DrawFailed(Failure("engine_lost", f"no replica of the engine answers ({names})", "transient"))
+                raise DrawFailed(Failure("engine_lost", f"no server of the engine answers ({names})", "transient"))
             await self._change.wait()
 
     def _tell_of_length(self, prompt: str) -> None:
@@ -146,8 +146,9 @@ class Fleet:
             return
         replica.misses, replica.is_resting = replica.misses + 1, True
         if replica.misses == 1:
-            hint = "its images are drawn elsewhere, and it is tried again"
-            self.warn(Problem("replica_lost", f"a replica of the engine is lost: {reason}", hint=hint))
+            others = "others draw its images, and it" if len(self._replicas) > 1 else "it"
+            hint = f"{others} is tried again for some minutes; the next run draws what is missing"
+            self.warn(Problem("replica_lost", f"a server of the engine is lost: {reason}", hint=hint))
         task = asyncio.create_task(self._returned(replica))
         self._returns.add(task)
         task.add_done_callback(self._returns.discard)

@@ -177,10 +177,12 @@ def started_idle(report: Report) -> _EventData:
     Returns:
         The event `run_started`.
     """
-    reused = len({row.key for row in report.rows if row.status == "reused"})
+    # Of the report of an earlier run only the totals are read.
+    reused = len({row.key for row in report.rows if row.status == "reused"}) if report.rows else report.cells.reused
     plan: dict[str, Json] = {"reuse": reused, "fetch": 0, "attach": 0, "submit": 0}
     rejected = len({row.key for row in report.rows if row.error is not None and row.error.kind == "rejected"})
-    plan |= {"hold": len({row.key for row in report.rows}) - reused - rejected, "rejected": rejected}
+    keys = len({row.key for row in report.rows}) or reused
+    plan |= {"hold": keys - reused - rejected, "rejected": rejected}
     cap = report.cost.cap_usd
     facts: _EventData = {"pipeline": report.pipeline.name, "file": report.pipeline.file, "target": report.target.kind}
     price: _EventData = {"uploads": 0, "usd": FREE, "cap_usd": None if cap is None else exact(cap)}

@@ -52,7 +52,7 @@ def print_summary(report: Report, page: Path, start: Path, *, is_earlier: bool =
         click.echo("Local proofs: nothing was sent to Krea or charged.")
     click.echo(summary_sentence(report))
     click.echo("\n".join([*notices(report), f"images  {_place(report, start.resolve())}"]))
-    click.echo(f"report  {page}{', unchanged since that run' if is_earlier else ''}")
+    click.echo(f"report  {page}{' (of an earlier run; nothing has changed)' if is_earlier else ''}")
 
 
 def _place(report: Report, start: Path) -> str:

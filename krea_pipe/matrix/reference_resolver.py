@@ -152,7 +152,8 @@ class ReferenceResolver:
             raise CellProblem("too_many_loras", message, value.trail)
         missing = next((one for one in found if one.id not in engine.loras), None)
         if missing is not None:
-            name = next((name for name, board in self.pipeline.styles.items() if board.id == missing.id), missing.id)
+            named = (name for name, board in self.pipeline.styles.items() if board.id == missing.id and name[0] != "@")
+            name = next(named, str(missing.id))
             hint = f"add `engine: {{loras: {{{name}: loras/{name}.safetensors}}}}`, or `engine: {{ignore: [styles]}}`"
             raise CellProblem("no_lora", f"the engine has no file for the style `{name}`", value.trail, hint=hint)
 

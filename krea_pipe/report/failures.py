@@ -23,6 +23,14 @@ _ADVICE: Mapping[FailureClass, str] = {
     "local": "Correct the problem on this machine, then run these cells again.",
     "failed": _AGAIN,
 }
+_ENGINE_ADVICE: Mapping[FailureClass, str] = {
+    "transient": "The engine did not answer. Start it, or correct `engine.url`, then run these cells again.",
+    "rejected": "The engine does not accept this request. Change it, or `engine:`; the command shows where each value "
+    "comes from. It is not sent again until then, except with --retry-rejected.",
+    "refused": "The engine does not accept this request. Change it, or `engine:`; the command shows where each value "
+    "comes from.",
+}
+"""Where an engine draws in place of Krea; the rest is the same."""
 _ASK_WHY = frozenset({"rejected", "refused"})
 _NO_MODEL = "model_unavailable"
 
@@ -77,7 +85,8 @@ def _cause(report: Report, rows: list[Row]) -> Cause:
     reasons = {explanation(row) for row in rows}
     title = f"{len(rows):,} {STATUS_WORDS[first.status]}"
     reason = reasons.pop() if len(reasons) == 1 else ""
-    advice = _ADVICE[kind] if first.status != "pending" else "The next run continues with these cells."
+    said = {**_ADVICE, **_ENGINE_ADVICE} if report.target.kind == "engine" else _ADVICE
+    advice = said[kind] if first.status != "pending" else "The next run continues with these cells."
     return Cause(title, reason, advice, _command(report, first, kind), tuple(rows))
 
 

@@ -229,3 +229,24 @@ def test_what_a_killed_run_has_claimed_in_a_shared_store_is_drawn_by_another_hom
         elsewhere.write("p.yaml", lamp(engine.url, ("oak", "[hold] last")))
         done = elsewhere.run("run", "p.yaml", "--json", env=shared(store))
         assert (done.code, [one["prompt"] for one in engine.asked][-1:]) == (0, ["a lamp on [hold] last"])
+
+
+@pytest.mark.parametrize(("is_one", "is_said"), [("sglang", "vllm-omni"), ("vllm-omni", "sglang")])
+def test_a_server_of_another_dialect_is_refused_before_anything_is_drawn(keyless, is_one, is_said):
+    with served_engine(is_one) as engine:
+        keyless.write("p.yaml", lamp(engine.url, dialect=is_said))
+        done = keyless.run("run", "p.yaml")
+        assert (done.code, engine.asked) == (4, [])
+        assert f"write `dialect: {is_one}`" in done.err
+
+
+def test_ctrl_c_collects_the_image_that_is_being_drawn_and_cancels_the_others(keyless, engine):
+    engine.fault("hold", "first")
+    keyless.write("p.yaml", lamp(engine.url, ("first", "second", "third")))
+    started = keyless.start("run", "p.yaml", "--json")
+    until(lambda: engine.drawing == 1, "the first image")
+    started.send_signal(signal.SIGINT)
+    engine.is_released = True
+    done = keyless.finish(started)
+    assert done.json["cells"]["succeeded"] == 1
+    assert [one["prompt"] for one in engine.asked] == ["a lamp on first"]

@@ -65,7 +65,9 @@ def paths(done):
 
 def test_the_report_that_is_named_says_so(project, last):
     said = project.run("run", "lamp.yaml")
-    assert f"report  .krea-pipe/runs/{last}/report.html, unchanged since that run" in said.out.splitlines()
+    assert (
+        f"report  .krea-pipe/runs/{last}/report.html (of an earlier run; nothing has changed)" in said.out.splitlines()
+    )
     assert said.err == ""
 
 

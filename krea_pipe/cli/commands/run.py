@@ -151,9 +151,9 @@ def run(files: tuple[Path, ...], *, as_json: bool, **flags: Unpack[RunFlags]) ->
     reports.
 
     Cached images are reused, running jobs are awaited, accepted or paid images that are missing locally are fetched at
-    no cost, and the rest is submitted. A live run needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the file,
-    or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share the
-    work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
+    no cost, and the rest is submitted. A run at Krea needs a key (KREA_API_KEY) and a cap (`budget: {usd: …}` in the
+    file, or --max-cost). If anything goes wrong, rerun the command: nothing is charged twice. Two concurrent runs share
+    the work. FILE may also be a plan from `krea-pipe plan --out`: exactly that plan is executed, or nothing if the
     pipeline's requests have changed since. With --on ray, the shards run on the machines of a Ray cluster.
     """
     check_allow_render(flags)
