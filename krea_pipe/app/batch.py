@@ -104,11 +104,18 @@ def run_batch(
             found = read(file)
             _check_folder(found, ready)
             ready.setdefault((found.home, found.loaded.pipeline.engine), []).append(found)
-    ending = Ending()
-    for (home, engine), members in ready.items():
+    ending = refused = Ending()
+    # Krea first: without a key for it, nothing is drawn.
+    for (home, engine), members in sorted(ready.items(), key=lambda one: one[0][1] is not None):
         left, own = _left(limits, ends), execution.drawn_by(engine)
-        home_ends, ending = _run_home(home, members, started_at, batch_id, own, left, listen, ending)
+        home_ends, how = _run_home(home, members, started_at, batch_id, own, left, listen, ending)
         ends |= home_ends
+        if engine is not None and how.refusal is not None and not how.interrupted:
+            refused = how  # which says nothing of other engines
+        else:
+            ending = how
+    if ending == Ending():
+        ending = refused
     found_ends = tuple(ends[file] for file in files)
     report, page = _reported(found_ends, batch_id, next((home for home, _ in ready), None))
     return Batch(found_ends, report, page, ending)

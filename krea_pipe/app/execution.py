@@ -11,11 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from krea_pipe.core.engine import EngineSpec
-from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
+from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.fields import NONE_ALLOWED, Allowed
 from krea_pipe.core.outcome import Ending, Failure, Outcome, Result
 from krea_pipe.core.request import Key
-from krea_pipe.core.settings import LOCAL_PACE, Pace, Target, Token, api_token, live_pace, with_engine
+from krea_pipe.core.settings import (
+    LOCAL_PACE,
+    SHORTEST_SECRET,
+    Pace,
+    Target,
+    Token,
+    api_token,
+    live_pace,
+    with_engine,
+)
 from krea_pipe.executor.deliver import Delivery
 from krea_pipe.executor.fetch import Copied
 from krea_pipe.pipeline.spec import Loaded
@@ -37,6 +46,8 @@ if TYPE_CHECKING:
 Uncertain: TypeAlias = Literal["hold", "adopt", "resubmit"]
 """What to do with a request that may have been paid: leave it, use the job nearest in time, or resubmit it."""
 
+_ENGINE_SLACK = 300.0
+"""Seconds that an image may take beyond those of its engine, while a server of it is lost."""
 _WEBHOOK_HINT = "leave the webhook out, or start `krea-pipe serve` and set KREA_API_BASE to its address"
 
 
@@ -214,7 +225,8 @@ class Execution:
         if self.webhook is not None or self.listener is not None:
             message = "an engine answers at once and calls no webhook"
             raise UsageError(Problem("webhook_engine", message, hint="remove --webhook-url and --webhook-listen"))
-        return replace(self, target=target, pace=LOCAL_PACE)
+        seconds = self.options.job_timeout or target.engine.seconds + _ENGINE_SLACK
+        return replace(self, target=target, pace=replace(LOCAL_PACE, job=seconds))
 
     def carry_out(self, work: RunWork, run_id: str, listeners: Listeners) -> tuple[dict[Key, Outcome], Ending]:
         """Run a plan, in a separate thread if this thread already has an event loop.
@@ -322,14 +334,14 @@ def _engine_key(engine: EngineSpec | None, environment: Mapping[str, str]) -> st
     """The key of an engine's server; "" for one that wants none.
 
     Raises:
-        RefusedByKrea: the environment does not have it.
+        UsageError: the environment does not have it.
     """
     if engine is None or engine.key_name is None:
         return ""
     secret = environment.get(engine.key_name, "").strip()
-    if not secret or not secret.isascii() or not secret.isprintable():
-        message = f"the environment variable {engine.key_name} has no key for the engine"
-        raise RefusedByKrea(Problem("no_key", message, hint="set it, or remove `key_env` from `engine:`"))
+    if len(secret) < SHORTEST_SECRET or not secret.isascii() or not secret.isprintable():
+        message = f"the environment variable {engine.key_name} has no key of {SHORTEST_SECRET} or more characters"
+        raise UsageError(Problem("no_key", message, hint="set it, or remove `key_env` from `engine:`"))
     return secret
 
 

@@ -14,8 +14,8 @@ from krea_pipe.cli.streams import drop_streams
 from krea_pipe.cli.suggestions import command_hint, option_hint
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
-from krea_pipe.core.masking import masked_lines
-from krea_pipe.core.settings import KEY_NAMES
+from krea_pipe.core.masking import is_secret_name, masked_lines
+from krea_pipe.core.settings import KEY_NAMES, SHORTEST_SECRET
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.home import open_home
 
@@ -81,10 +81,11 @@ def _output_failed(error: OSError) -> int:
 
 
 def _without_keys(text: str) -> str:
-    """A text without the API keys of the environment, should one have got into it."""
-    for name in KEY_NAMES:
-        secret = os.environ.get(name, "").strip()
-        text = masked_lines(text, secret) if secret else text
+    """A text without the keys of the environment, should one have got into it."""
+    for name, value in os.environ.items():
+        secret = value.strip()
+        if name in KEY_NAMES or (is_secret_name(name) and len(secret) >= SHORTEST_SECRET):
+            text = masked_lines(text, secret) if secret else text
     return text
 
 

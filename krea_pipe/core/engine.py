@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 from krea_pipe.core.json_data import Json
 
+ENGINE = "engine"
+"""The key of an engine in a pipeline file and in a request."""
 EngineKind: TypeAlias = Literal["openai-images", "diffusers"]
 """A server with OpenAI's image API, or diffusers in this process."""
 Dialect: TypeAlias = Literal["vllm-omni", "sglang"]

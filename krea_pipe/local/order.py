@@ -65,11 +65,16 @@ class Order:
     moodboard: Weighted | None = None
     styles: tuple[Weighted, ...] = ()
     source: Reference | None = None
+    resolution: str = "1K"
 
     @property
     def pixels(self) -> tuple[int, int]:
-        """Width and height of the result; an undocumented aspect ratio has about as many pixels as the others."""
-        return PIXELS.get(self.aspect_ratio) or _pixels_of(self.aspect_ratio)
+        """Width and height of the result; an undocumented aspect ratio has about as many pixels as the others.
+
+        2K, which only pipelines for the open weights ask for, has sides of twice the length.
+        """
+        width, height = PIXELS.get(self.aspect_ratio) or _pixels_of(self.aspect_ratio)
+        return (2 * width, 2 * height) if self.resolution == "2K" else (width, height)
 
     @property
     def price(self) -> Decimal:

@@ -56,7 +56,8 @@ def read_order(variant: str, raw: bytes, undocumented: Mapping[str, Sequence[str
     for key in body:
         if key not in _FIELDS:
             raise refuse(400, f"Unrecognized key: {key}")
-    _check_choice("resolution", _read_text(body, "resolution"), ("1K", *undocumented.get("resolution", ())))
+    resolutions = ("1K", *undocumented.get("resolution", ()))
+    resolution = _check_choice("resolution", _read_text(body, "resolution"), resolutions)
     ratios = (*PIXELS, *undocumented.get("aspect_ratio", ()))
     seed = body.get("seed")
     return Order(
@@ -70,6 +71,7 @@ def read_order(variant: str, raw: bytes, undocumented: Mapping[str, Sequence[str
         moodboard=next(_read_moodboards(body), None),
         styles=tuple(_read_styles(body)),
         source=_read_source(body),
+        resolution=resolution,
     )
 
 

@@ -141,7 +141,7 @@ def blocks_of(
         combinations: all combinations, in order.
         sources: the cells that they are generated for, by their numbers.
         used: takes the places of the rules that match a cell.
-        note: takes what is wrong with a cell when rules are looked at; everything before that cell was given then.
+        note: takes what is wrong with a cell when rules are evaluated; everything before that cell was given then.
     """
     matrix, rules = resolver.matrix, resolver.precedence
     waiting = iter(combinations)

@@ -1,5 +1,6 @@
 """Texts that all forms of a report share."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,11 +69,19 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
         ("Shard", report.shard or ""),
         ("Merged from", _runs(report.merged)),
         *([] if between else times),
+        ("Drawn by", _engines(report)),
         ("File", report.pipeline.file),
         ("Commit", commit(report)),
         ("Made by", f"krea-pipe {report.tool_version}"),
     ]
     return [(name, text) for name, text in found if text]
+
+
+def _engines(report: Report) -> str:
+    """The engines that draw the cells in place of Krea."""
+    found = dict.fromkeys(json.dumps(row.request["engine"]) for row in report.rows if "engine" in row.request)
+    engines = [json.loads(one) for one in found]
+    return "; ".join(f"{one['name']} {one['version']}, {one['model']} ({one['revision']})" for one in engines)
 
 
 def _latest_image(report: Report) -> list[tuple[str, str]]:

@@ -23,7 +23,7 @@ from krea_pipe.store.plain import is_plain, read_plain
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space, open_space
 
-NAMES = re.compile(r"live|local|loopback|host-.+")
+NAMES = re.compile(r"live|local|loopback|engine|host-.+")
 TEMPORARY = re.compile(r"\.krea-pipe-.+\.tmp")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}(\.webp)?")

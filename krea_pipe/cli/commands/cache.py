@@ -107,8 +107,7 @@ def push_images(file: Path | None, *, remote: bool, as_json: bool, **flags: Unpa
 
     With FILE, only the images of its cells. No object in the store is replaced. Needs no key.
     """
-    workspace = open_workspace(os.environ, file)
-    plan = None if file is None else _plan(file, workspace, flags)
+    workspace, plan = (open_workspace(os.environ), None) if file is None else _planned(file, flags)
     with shared_store(os.environ, workspace.target, _warn, writes=True) as store:
         done = push(store, workspace.space, plan)
     _print_transfer("push", store.bucket.address, done, PUSH_WORDS, as_json=as_json)
@@ -124,8 +123,7 @@ def pull_images(file: Path, *, remote: bool, as_json: bool, **flags: Unpack[Cell
 
     Each image is verified by its digest. The next run reuses them and puts them into the output folder. Needs no key.
     """
-    workspace = open_workspace(os.environ, file)
-    plan = _plan(file, workspace, flags)
+    workspace, plan = _planned(file, flags)
     with shared_store(os.environ, workspace.target, _warn) as store:
         done = pull(store, workspace.space, plan)
     _print_transfer("pull", store.bucket.address, done, PULL_WORDS, as_json=as_json)
@@ -175,10 +173,12 @@ def verify(*, as_json: bool) -> int:
     return int(is_damaged)
 
 
-def _plan(file: Path, workspace: Workspace, flags: CellFlags) -> Plan:
+def _planned(file: Path, flags: CellFlags) -> tuple[Workspace, Plan]:
     """The requests of a file, and which of them are stored in this home."""
+    loaded = flow.load_pipeline(file, overrides(flags))
+    workspace = open_workspace(os.environ, file, engine=loaded.pipeline.engine)
     options = flow.RunOptions(max_cells=flags["max_cells"], selection=selection(flags))
-    return flow.plan_run(flow.load_pipeline(file, overrides(flags)), workspace.space, workspace.target, options)
+    return workspace, flow.plan_run(loaded, workspace.space, workspace.target, options)
 
 
 def _warn(problem: Problem) -> None:

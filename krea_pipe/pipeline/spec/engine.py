@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from krea_pipe.core.dialects import DIALECTS, WEIGHTS_NAME, engine_facts
-from krea_pipe.core.engine import Dialect, EngineIdentity, EngineKind, EngineSpec, Lora, Weights
+from krea_pipe.core.engine import ENGINE, Dialect, EngineIdentity, EngineKind, EngineSpec, Lora, Weights
 from krea_pipe.core.engine_address import address_problem
 from krea_pipe.core.fields import DEFAULTS, FieldRules
 from krea_pipe.core.json_data import Json, list_in, mapping_in
@@ -24,7 +24,6 @@ from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.problems import Problems
 from krea_pipe.pipeline.template import slug
 
-ENGINE = "engine"
 _HERE: Trail = (ENGINE,)
 _OF_KIND: Mapping[str, tuple[str, ...]] = {
     "openai-images": ("dialect", "url", "key_env", "parallel"),
@@ -190,7 +189,7 @@ class _Reader:
             revision=str(said.get("revision", "main")),
             dtype=str(said.get("dtype", "bfloat16")),
             steps=int(cast("float", said.get("steps", usual.steps))),
-            guidance=float(cast("float", said.get("guidance", usual.guidance))),
+            guidance=float(cast("float", said.get("guidance", usual.guidance))) + 0.0,  # -0.0 is 0
             negative_prompt=" ".join(str(said.get("negative_prompt", "")).split()),
             noise=facts.noise[0],
             padding=facts.padding,

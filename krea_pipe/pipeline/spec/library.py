@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias, cast
 
+from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import LIST_FIELDS, SINGULARS, Allowed
 from krea_pipe.core.json_data import Json, mapping_in
@@ -14,6 +15,7 @@ from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.cell_ids import Scalar
 from krea_pipe.pipeline.model import AxisValue, Board, Look, Recipe, ReferenceSet, Value
 from krea_pipe.pipeline.source import Trail
+from krea_pipe.pipeline.spec.engine import with_loras
 from krea_pipe.pipeline.spec.hints import nearest, suggestion
 from krea_pipe.pipeline.spec.problems import Problems
 from krea_pipe.pipeline.spec.recipes import read_recipes
@@ -55,14 +57,23 @@ class Library:
     counts: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, data: Mapping[str, Json], problems: Problems, root: Path, allowed: Allowed) -> "Library":
-        """Everything that a file defines by name."""
+    def of(
+        cls,
+        data: Mapping[str, Json],
+        problems: Problems,
+        root: Path,
+        allowed: Allowed,
+        engine: EngineSpec | None,
+    ) -> "Library":
+        """Everything that a file defines by name; an engine has files for trained styles."""
         library = cls(problems, problems.document.file.resolve().parent, root, allowed)
         for name, text in mapping_in(data, "prompts").items():
             library.prompts[name] = Value(text, ("prompts", name))
         for kind in LIST_FIELDS:
             for name, item in mapping_in(data, kind).items():
                 library.define(kind, name, item, (kind, name))
+        if engine is not None:
+            library.boards["styles"] = with_loras(engine, library.boards["styles"])
         looks = mapping_in(data, "looks")
         for name in looks:
             library.looks[name] = Look(library.fields(mapping_in(looks, name), ("looks", name)), ("looks", name))

@@ -25,7 +25,7 @@ from krea_pipe.pipeline.spec.checks import (
     strength_warnings,
     unused_warnings,
 )
-from krea_pipe.pipeline.spec.engine import prices_of, read_engine, rules_of, with_loras
+from krea_pipe.pipeline.spec.engine import prices_of, read_engine, rules_of
 from krea_pipe.pipeline.spec.given_names import check_given_names, check_set_paths
 from krea_pipe.pipeline.spec.hints import nearest
 from krea_pipe.pipeline.spec.image_checks import ImageChecks, unused_check_warnings
@@ -158,14 +158,13 @@ class _Builder:
         self.is_over = bool(overrides.profiles or overrides.sets or overrides.var_files)
         self.environment = self._declared_environment(overrides.environment)
         self.variables = self._variables()
-        self.library = Library.of(data, problems, self.root, allowed_values(document.data))
-        self.checks = ImageChecks.of(data, problems, self.root)
         self.engine = read_engine(data, problems, self.root)
+        self.library = Library.of(data, problems, self.root, allowed_values(document.data), self.engine)
+        self.checks = ImageChecks.of(data, problems, self.root)
         if self.engine is None:
             self.prices = read_prices(data, problems, user_prices(overrides.environment))
         else:
             self.prices = prices_of(self.engine)
-            self.library.boards["styles"] = with_loras(self.engine, self.library.boards["styles"])
 
     def build(self) -> Pipeline:
         unwritten = [node.data for node in self.fields.values()]

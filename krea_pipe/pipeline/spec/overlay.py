@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from krea_pipe.core.engine import ENGINE
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
 from krea_pipe.core.excerpts import shown
 from krea_pipe.core.fields import FIELD_NAMES, LIST_FIELDS, Allowed
@@ -87,15 +88,21 @@ def apply_overrides(document: Document, overrides: Overrides, sets: Sequence[tup
 
 
 def merge_nodes(low: Node, high: Node) -> Node:
-    """Two nodes as one: mappings key by key, anything else as the higher one says."""
+    """Two nodes as one: mappings key by key, anything else, and an engine, as the higher one says."""
     if not isinstance(low.data, dict) or not isinstance(high.data, dict):
         return high
     children = dict(low.children)
     for key, node in high.children.items():
-        children[key] = merge_nodes(children[key], node) if key in children else node
+        is_merged = key in children and not _is_engine(key, node)
+        children[key] = merge_nodes(children[key], node) if is_merged else node
     data: Json = {str(key): node.data for key, node in children.items()}
     spelled = spelled_data(data, children)
     return Node(data, low.start, low.end, children, {**low.keys, **high.keys}, low.size + high.size, spelled)
+
+
+def _is_engine(key: object, node: Node) -> bool:
+    """Whether a value is an engine of its own, which takes nothing from another one: least of all its key."""
+    return key == ENGINE and "kind" in node.children
 
 
 def _profile(root: Node, name: str) -> Node:

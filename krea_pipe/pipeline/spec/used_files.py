@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from krea_pipe.core.engine import ENGINE
 from krea_pipe.core.errors import InvalidInput, Place, Problem
 from krea_pipe.core.fields import LIST_FIELDS, NAMED_OR_USED, STAGE_KEYS
 from krea_pipe.core.json_data import Json
@@ -18,7 +19,7 @@ from krea_pipe.pipeline.source import Document, Trail, UsedFile, read_document
 from krea_pipe.pipeline.spec.schema import top_keys
 
 USE = "use"
-SECTIONS = ("vars", "defaults", "prompts", *LIST_FIELDS, "looks", "axes", "checks", "deliver", "profiles")
+SECTIONS = ("vars", ENGINE, "defaults", "prompts", *LIST_FIELDS, "looks", "axes", "checks", "deliver", "profiles")
 """The keys of a used file whose definitions are merged."""
 MAX_USE_DEPTH = 8
 MAX_USED_FILES = 50
@@ -173,7 +174,8 @@ def _merged(own: Node, found: dict[str, Node], unknown: dict[str, tuple[int, Nod
         _move_lists(children, found)
     for name, node in found.items():
         mine = children.get(name)
-        children[name] = node if mine is None else _with_names(node, mine)
+        if mine is None or name != ENGINE:  # an engine takes nothing from another one
+            children[name] = node if mine is None else _with_names(node, mine)
         keys.setdefault(name, node.start)
     profiles = children.get("profiles")
     if "stages" not in children and profiles is not None and isinstance(profiles.data, dict):

@@ -1,4 +1,4 @@
-"""The pieces that the text of a template is joined from: each is rendered anew only when what it reads has changed."""
+"""The pieces that the text of a template is joined from: each is rendered again only when what it reads has changed."""
 
 from functools import lru_cache
 
