@@ -211,16 +211,8 @@ def drawing_of(spec: EngineSpec, request: Request) -> Drawing:
     Returns:
         The image to draw.
     """
-    size, identity = requested_size(request), spec.identity
+    size = requested_size(request)
     assert size is not None
     assert request.seed is not None
-    return Drawing(
-        prompt=request.prompt,
-        width=size[0],
-        height=size[1],
-        seed=request.seed,
-        steps=identity.steps,
-        guidance=identity.guidance,
-        negative_prompt=identity.negative_prompt,
-        loras=tuple((spec.loras[style.id], style.strength) for style in request.styles),
-    )
+    loras = ((spec.loras[style.id], style.strength) for style in request.styles)
+    return Drawing.of(spec.identity, request.prompt, size, request.seed, loras)

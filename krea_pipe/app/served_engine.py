@@ -134,21 +134,12 @@ class ServedEngine:
         Raises:
             KreaPipeError: the open weights cannot draw it.
         """
-        order, identity = brief.order, self.spec.identity
+        order = brief.order
         if found := _unsupported(order):
             raise KreaPipeError(Problem(_UNSUPPORTED, f"the open weights of Krea 2 have no {found}"))
         seed = brief.take if order.seed is None else order.seed
-        width, height = order.pixels
-        return Drawing(
-            prompt=order.prompt,
-            width=width,
-            height=height,
-            seed=int(seed),
-            steps=identity.steps,
-            guidance=identity.guidance,
-            negative_prompt=identity.negative_prompt,
-            loras=tuple((self._lora(style.id), style.strength) for style in order.styles),
-        )
+        loras = ((self._lora(style.id), style.strength) for style in order.styles)
+        return Drawing.of(self.spec.identity, order.prompt, order.pixels, int(seed), loras)
 
     def _lora(self, style: str) -> Lora:
         if style not in self._loras:

@@ -1,6 +1,6 @@
 """An engine that draws with Krea 2's open weights: what identifies its images, where it is, and what it is to draw."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -103,3 +103,27 @@ class Drawing:
     guidance: float
     negative_prompt: str = ""
     loras: tuple[tuple[Lora, float], ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        identity: EngineIdentity,
+        prompt: str,
+        size: tuple[int, int],
+        seed: int,
+        loras: Iterable[tuple[Lora, float]],
+    ) -> "Drawing":
+        """What an engine draws for a prompt, with all that its identity says of its images.
+
+        Args:
+            identity: the engine.
+            prompt: the prompt.
+            size: width and height in pixels.
+            seed: the seed.
+            loras: the files of trained styles with their strengths.
+
+        Returns:
+            The image to draw.
+        """
+        steps, guidance = identity.steps, identity.guidance
+        return cls(prompt, *size, seed, steps, guidance, identity.negative_prompt, tuple(loras))

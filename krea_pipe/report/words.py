@@ -1,11 +1,12 @@
 """Texts that all forms of a report share."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
+from typing import cast
 
+from krea_pipe.core.json_data import Json
 from krea_pipe.core.measures import number_text
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import CheckResult, Report, Row
@@ -79,9 +80,9 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
 
 def _engines(report: Report) -> str:
     """The engines that draw the cells in place of Krea."""
-    found = dict.fromkeys(json.dumps(row.request["engine"]) for row in report.rows if "engine" in row.request)
-    engines = [json.loads(one) for one in found]
-    return "; ".join(f"{one['name']} {one['version']}, {one['model']} ({one['revision']})" for one in engines)
+    engines = (cast("Mapping[str, Json]", row.request["engine"]) for row in report.rows if "engine" in row.request)
+    words = (f"{one['name']} {one['version']}, {one['model']} ({one['revision']})" for one in engines)
+    return "; ".join(dict.fromkeys(words))
 
 
 def _latest_image(report: Report) -> list[tuple[str, str]]:
