@@ -193,7 +193,7 @@ def _assembled(
         warnings=(*loaded.warnings, *basis.warnings),
         pipeline_cells=len(basis.found),
     )
-    files = _delivered(space, _absolute(out), target, plan, results, pipeline.file)
+    files = _delivered(space, _absolute(out), target, plan, pipeline.file)
     outcomes = {step.key: _outcome(step, basis.replay, target) for step in plan.steps}
     report = build_report(
         *(loaded.pipeline, loaded.fingerprints, plan, outcomes), facts=facts, delivered=Delivered(files=files)
@@ -275,12 +275,12 @@ def _identity(report: Report) -> str:
 
 
 def _delivered(
-    space: Space, out: Path, target: Target, plan: Plan, results: Mapping[Key, Result], file: Path
+    space: Space, out: Path, target: Target, plan: Plan, file: Path
 ) -> Mapping[str, tuple[DeliveredFile, ...]]:
     """The files of recipes that are up to date, by the ids of their cells."""
     if not any(cell.files for step in plan.steps for cell in step.cells):
         return {}
-    return not_made(look_over_recipes(space, out, image_kind(target.kind), plan, results, source=file)).of_cells
+    return not_made(look_over_recipes(space, out, image_kind(target.kind), plan, source=file)).of_cells
 
 
 def _with_stored_paths(report: Report, assembled: Assembled) -> Report:

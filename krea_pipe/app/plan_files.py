@@ -30,7 +30,7 @@ from krea_pipe.planning.plan_file import (
     parts_of,
     read_plan_file,
 )
-from krea_pipe.planning.recipe_files import look_over_recipes, stored_results
+from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.records import record_text
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.home import open_other_homes
@@ -163,8 +163,7 @@ def forecast_of(
     out = flow.out_folder(options.out, loaded.pipeline.name, local=local)
     target, source = workspace.target, loaded.pipeline.document.file
     taken = look_over(workspace.space, out, image_kind(target.kind), basis.plan, file=source).taken
-    stored = stored_results(basis.plan)
-    recipes = look_over_recipes(workspace.space, out, image_kind(target.kind), basis.plan, stored, source=source)
+    recipes = look_over_recipes(workspace.space, out, image_kind(target.kind), basis.plan, source=source)
     files = RecipeCounts(recipes.total, len(recipes.to_make) + recipes.waiting)
     taken += [one for _, one in recipes.taken]
     return Forecast(file, overrides, options.max_cells, loaded, basis, target, cap, refusal, reach, (*taken,), files)

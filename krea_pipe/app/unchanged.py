@@ -148,9 +148,8 @@ def _recipes(prepared: Prepared) -> RecipeDelivery | None:
     steps, delivery = prepared.plan.steps, prepared.delivery
     if not any(cell.files for step in steps for cell in step.cells):
         return RecipeDelivery()
-    results = {step.key: step.action.result for step in steps if isinstance(step.action, Reuse)}
     files = look_over_recipes(
-        *(prepared.space, delivery.folder, prepared.target.kind, prepared.plan, results),
+        *(prepared.space, delivery.folder, prepared.target.kind, prepared.plan),
         source=prepared.loaded.pipeline.document.file,
         changed=delivery.out.changed,
         is_over=delivery.is_over,

@@ -44,17 +44,23 @@ _LACKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """The image is stored and intact.
+    """The image is stored and intact; `results` has it under the `key` of its request.
 
     `kept` says whether the cache knows it, not the journal alone; `counted` whether the run that paid for it lives or
     has reported that; `adopted` whether its job was found in Krea's list, because no answer named it.
     """
 
-    result: Result
+    results: Mapping[str, Result] = field(repr=False)
+    key: Key
     kept: bool = True
     counted: bool = True
     adopted: bool = False
     name = "reuse"
+
+    @property
+    def result(self) -> Result:
+        """The image, which a plan of many cells need not know."""
+        return self.results[self.key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +411,7 @@ class _StepMaker:
         counted = self._is_counted(key)
         made = "generated" if self.options.free else "generated and billed"
         reason = "cached" if counted else f"cached; {made} by a run that wrote no report"
-        return Reuse(self.known.results[key], kept, counted, key in journal.adopted), reason
+        return Reuse(self.known.results, key, kept, counted, key in journal.adopted), reason
 
     def _is_counted(self, key: Key) -> bool:
         """Whether the run that paid for a result has reported that, or lives and will."""

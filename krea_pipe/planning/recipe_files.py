@@ -127,24 +127,12 @@ class RecipeFiles:
         return one.name, found
 
 
-def stored_results(plan: Plan) -> dict[Key, Result]:
-    """The images of a plan that are stored.
-
-    Args:
-        plan: the plan.
-
-    Returns:
-        The results by the keys of their requests.
-    """
-    return {step.key: step.action.result for step in plan.steps if isinstance(step.action, Reuse)}
-
-
 def look_over_recipes(
     space: Space,
     folder: Path,
     kind: str,
     plan: Plan,
-    results: Mapping[Key, Result],
+    results: Mapping[Key, Result] | None = None,
     *,
     source: Path,
     changed: Changed = "keep",
@@ -157,7 +145,7 @@ def look_over_recipes(
         folder: the output folder, which need not exist.
         kind: `live` or `local`.
         plan: whose cells have files.
-        results: the images that are stored, by the keys of their requests.
+        results: the images that are stored, by the keys of their requests; None for those of the plan.
         source: the pipeline file.
         changed: what to do with changed files.
         is_over: whether the command line overrides the file.
@@ -172,7 +160,9 @@ def look_over_recipes(
     files = RecipeFiles(folder, f"{PREFIX}{folder.absolute().as_posix()}/", look=look)
     wanted = []
     for step in plan.steps:
-        result = results.get(step.key)
+        if not any(cell.files for cell in step.cells):
+            continue
+        result = _stored(step) if results is None else results.get(step.key)
         if result is None:
             files.waiting += sum(len(cell.files) for cell in step.cells)
         else:
@@ -182,6 +172,10 @@ def look_over_recipes(
     for one in wanted:
         files.sort(one)
     return files
+
+
+def _stored(step: Step) -> Result | None:
+    return step.action.result if isinstance(step.action, Reuse) else None
 
 
 def _of_step(step: Step, result: Result, base: str, kind: str) -> Iterator[FileToMake]:

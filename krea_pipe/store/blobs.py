@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.store.atomic import NewFile, unwritable, write_atomically
@@ -20,9 +20,11 @@ MOST_BLOB_BYTES = 128 * 1024 * 1024
 """No image that is kept has more: Krea's are refused above half of it, references as well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A file's size in bytes and time of change in ns: while both stay, the bytes are taken to be the same."""
+class Stamp(NamedTuple):
+    """A file's size in bytes and time of change in ns: while both stay, the bytes are taken to be the same.
+
+    A tuple, because a plan makes and compares two for each of its images.
+    """
 
     size: int
     mtime_ns: int
@@ -178,7 +180,7 @@ class Blobs:
         """Whether the bytes of a digest are there and intact.
 
         Args:
-            digest: SHA-256 in hexadecimal digits.
+            digest: SHA-256 in hexadecimal digits; "" for none.
             known: The stamp that their file had when they were verified; while it has it, they are not hashed again.
 
         Returns:

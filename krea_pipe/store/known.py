@@ -1,15 +1,23 @@
 """The facts in the store about a set of cells, read in batches before anything is decided."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import cast
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import Result
-from krea_pipe.store.blobs import stamp_in
 from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
+from krea_pipe.store.stored_results import (
+    RESULT,
+    Stored,
+    StoredResults,
+    image_and_stamp,
+    result_in,
+    result_of,
+    stored_in,
+)
 
 _NAMES = 9_000
 """Names that are looked up together: those of all cells at once would take more memory than what is found."""
@@ -46,33 +54,27 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     Raises:
         StateError: The cache or the journal cannot be read.
     """
+    wanted = dict.fromkeys(keys.values())
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     replay = space.read_journal()
-    results, damaged, unkept, lost = {}, set(), set(), {}
-    for key, fact in _facts_of(space, dict.fromkeys(keys.values())):
-        kept = _result(fact)
-        if kept is not None and space.blobs.is_intact(kept.sha256, stamp_in(fact)):
-            results[key] = kept
+    stored: dict[str, Stored] = space.facts.read_as(stored_in, wanted, RESULT)
+    results, damaged, unkept, lost = StoredResults(), set(), set(), dict[str, Result]()
+    for key in wanted:
+        fact = stored.pop(key, None)
+        if fact is not None and space.blobs.is_intact(*image_and_stamp(fact)):
+            results.add(key, fact)
             continue
         logged = replay.result(key)
         if logged is not None and space.blobs.is_intact(logged.sha256, None):
-            results[key] = logged
+            results.add(key, (logged, None))
             unkept.add(key)
         elif fact is not None or key in replay.done:
             damaged.add(key)
-            if (result := logged or kept) is not None:
+            result = logged if logged is not None or fact is None else result_of(fact)
+            if result is not None:
                 lost[key] = result
     before = _before(space, keys, results)
     return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive, lost)
-
-
-def _facts_of(space: Space, keys: Iterable[str]) -> Iterator[tuple[str, dict[str, Json] | None]]:
-    """Each key with the fact of its result."""
-    waiting = iter(keys)
-    while batch := list(islice(waiting, _NAMES)):
-        facts = space.facts.read(map(result_name, batch))
-        for key in batch:
-            yield key, facts.get(result_name(key))
 
 
 def known_jobs(space: Space) -> frozenset[str]:
@@ -180,7 +182,7 @@ def result_name(key: str) -> str:
     Returns:
         The name.
     """
-    return f"result:{key}"
+    return f"{RESULT}{key}"
 
 
 def image_of(fact: Mapping[str, Json]) -> str:
@@ -192,7 +194,7 @@ def image_of(fact: Mapping[str, Json]) -> str:
     Returns:
         The digest; "" when it names none.
     """
-    result = _result(fact)
+    result = result_in(fact)
     return result.sha256 if result else ""
 
 
@@ -206,13 +208,6 @@ def cell_name(cell: str) -> str:
         The name.
     """
     return f"cell:{cell}"
-
-
-def _result(data: Mapping[str, Json] | None) -> Result | None:
-    try:
-        return Result.from_json(data) if data is not None else None
-    except (KeyError, ValueError, TypeError, ArithmeticError):
-        return None
 
 
 def _before(space: Space, keys: Mapping[str, str], results: Container[str]) -> dict[str, Mapping[str, Json]]:

@@ -57,8 +57,9 @@ def _settled(stage, axes, status):
     cell = Cell(0, cell_id, stage, tuple(axes), tuple(axes.values()), cell_id, request)
     digest = hashlib.sha256(cell_id.encode()).hexdigest()
     result = Result(digest, "image/png", 1024, 1024, JOB, PRICE, "2026-10-12T09:14:17Z")
-    action, reason = (Reuse(result), "cached") if status == "reused" else (Submit(), "new")
-    return Step(request, key_of(request), PRICE, action, reason, (cell,)), _outcome(status, result)
+    key = key_of(request)
+    action, reason = (Reuse({key: result}, key), "cached") if status == "reused" else (Submit(), "new")
+    return Step(request, key, PRICE, action, reason, (cell,)), _outcome(status, result)
 
 
 def _outcome(status, result):

@@ -1,6 +1,10 @@
 """What is stored is checked before it is served, and what is lost is found in the journal, not bought again."""
 
+import json
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from krea_server import picture
@@ -89,8 +93,6 @@ def test_a_lost_output_file_is_written_again_for_nothing(drawn, krea, lost):
 
 
 def emptied(facts):
-    import sqlite3
-
     connection = sqlite3.connect(facts)
     connection.execute("DELETE FROM Cache")
     connection.commit()
@@ -123,6 +125,68 @@ def test_a_garbled_database_stops_everything_before_it_costs(drawn, krea, data):
     assert len(krea.posts) == 2
     facts.rename(drawn.path / "away")
     assert drawn.run("run", "p.yaml", "--json").counts == (1, 0, 2)
+
+
+def rewritten(facts, change):
+    """Write the fact of each result in another form."""
+    with closing(sqlite3.connect(facts)) as database, database:
+        for name, text in database.execute("SELECT key, value FROM Cache WHERE key LIKE 'result:%'").fetchall():
+            fact = change(json.loads(text))
+            data = fact if isinstance(fact, bytes) else json.dumps(fact).encode()
+            database.execute("UPDATE Cache SET value = ? WHERE key = ?", (data, name))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fact: json.dumps(fact, separators=(",", ":")).encode(),
+        lambda fact: fact,
+        lambda fact: dict(reversed(fact.items())),
+        lambda fact: {name: value for name, value in fact.items() if name not in ("likeness", "stamp", "request")},
+        lambda fact: {**fact, "added": [{"stamp": [1, 2]}]},
+    ],
+    ids=["as-written", "spaces", "order", "earlier", "later"],
+)
+def test_a_result_is_read_in_whichever_form_a_version_wrote_it(drawn, krea, change):
+    before = blob_of(drawn, "a")
+    rewritten(drawn.space / "facts" / "cache.db", change)
+    (drawn.space / "journal.jsonl").unlink()
+    assert drawn.plan() == {"a": ("reuse", "cached"), "b": ("reuse", "cached")}
+    done = drawn.run("run", "p.yaml", "--json")
+    assert (done.code, done.counts, len(krea.posts)) == (0, (0, 0, 2), 2)
+    assert blob_of(drawn, "a") == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fact: {**fact, "sha256": fact["sha256"].upper()},
+        lambda fact: {**fact, "mime": "text/html"},
+        lambda fact: {**fact, "cost_usd": "-1"},
+        lambda fact: {**fact, "width": "wide"},
+        lambda fact: json.dumps(fact, separators=(",", ":")).encode().replace(b'"width":', b'"width":0'),
+        lambda fact: json.dumps(fact, separators=(",", ":")).encode()[:-1],
+    ],
+    ids=["digest", "type", "price", "size", "number", "cut"],
+)
+def test_what_is_no_result_is_not_taken_for_one(drawn, change):
+    rewritten(drawn.space / "facts" / "cache.db", change)
+    assert drawn.plan() == {"a": ("reuse", "cached"), "b": ("reuse", "cached")}  # the journal has them
+    (drawn.space / "journal.jsonl").unlink()
+    shutil.rmtree(drawn.path / "out")
+    assert not {action for action, _ in drawn.plan().values()} & {"reuse"}
+
+
+def test_few_results_of_many_are_found(project, krea):
+    """A plan reads the facts in their order, and looks for those that are few by their names."""
+    project.pipeline("abcdefghijkl")
+    assert project.run("run", "p.yaml").code == 0
+    assert project.plan() == dict.fromkeys("abcdefghijkl", ("reuse", "cached"))
+    project.pipeline("dz")
+    (project.space / "journal.jsonl").unlink()
+    assert project.plan() == {"d": ("reuse", "cached"), "z": ("new", "new")}
+    assert project.run("run", "p.yaml", "--json").counts == (1, 0, 1)
+    assert len(krea.posts) == 13
 
 
 def test_a_lost_journal_buys_nothing(drawn, krea):
