@@ -73,22 +73,37 @@ def ray():
 
 
 def started_cluster(temporary):
-    env = {**PLAIN, "PATH": os.environ["PATH"], "HOME": str(temporary), "PYTHONPATH": str(SOURCE)}
-    head = subprocess.Popen(
-        [python_with_ray(), str(Path(__file__).parent / "ray_head.py")],
-        env={**env, "TMPDIR": str(temporary)},
-        cwd=temporary,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
+    head, line = started_head(temporary)
     try:
-        address, logs = json.loads(head.stdout.readline())
+        address, logs = json.loads(line)
         yield Cluster(address, Path(logs), temporary)
     finally:
-        head.stdin.close()
-        head.wait(60)
-        head.stdout.close()
+        end(head)
+
+
+def started_head(temporary):
+    """A cluster and what it prints. Ray gives a start up after 30 seconds, which a busy machine may need."""
+    env = {**PLAIN, "PATH": os.environ["PATH"], "HOME": str(temporary), "PYTHONPATH": str(SOURCE)}
+    for _ in range(3):
+        head = subprocess.Popen(
+            [python_with_ray(), str(Path(__file__).parent / "ray_head.py")],
+            env={**env, "TMPDIR": str(temporary)},
+            cwd=temporary,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        line = head.stdout.readline()
+        if line:
+            break
+        end(head)
+    return head, line
+
+
+def end(head):
+    head.stdin.close()
+    head.wait(60)
+    head.stdout.close()
 
 
 class OnRay(Project):
