@@ -1,24 +1,26 @@
-"""Small JSON facts by name, in diskcache: no pickle, no eviction, no limit.
+"""Small JSON facts by name, in a database of diskcache: no pickle, no eviction, no limit.
 
-diskcache evicts paid results by default once 1 GiB is stored, and unpickles what it reads (CVE-2025-69872), also
-through its own JSONDisk. Here values are bytes alone, nothing is ever culled, and no file is deleted that a row names.
-Facts are many at a plan, so they are read in batches over a connection of our own.
+diskcache makes the database, and any program can open it with diskcache. Its rows are read and written over a
+connection of our own: diskcache evicts paid results by default once 1 GiB is stored, unpickles what it reads
+(CVE-2025-69872), deletes the files that a row names, and writes all its settings anew, one transaction for each,
+whenever it opens a database. A plan reads many facts, so they are read in batches.
 """
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import diskcache
 from diskcache.core import MODE_RAW
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
-from krea_pipe.store.database import DATABASE_NAME, exists, open_database, settings
+from krea_pipe.store.database import DATABASE_NAME, exists, is_whole, open_database, settings
 from krea_pipe.store.lock import BUSY_SECONDS, exclusive
 from krea_pipe.store.plain import check_folders
 
@@ -29,37 +31,18 @@ _QUERY = (
     f" WHERE raw = 1 AND mode = {MODE_RAW} AND typeof(key) = 'text' AND typeof(value) = 'blob'"
 )
 """Names and texts of facts; its parameter is where the part of the name begins that is returned."""
+_UPSERT = (
+    "INSERT INTO Cache (key, raw, store_time, access_time, mode, value)"
+    f" VALUES (?, 1, ?, ?, {MODE_RAW}, ?) ON CONFLICT (key, raw) DO UPDATE SET store_time = excluded.store_time,"
+    " access_time = excluded.access_time, mode = excluded.mode, filename = NULL, size = 0, value = excluded.value"
+)
+"""A row as diskcache writes it for bytes: name, two times, text."""
+_TOUCH = "UPDATE Settings SET value = value WHERE key = 'count'"
+"""Fails where the database cannot be written, although there may be nothing to write."""
 _LEAST_ROW = 8
 """A row takes more bytes, so that a database has fewer rows than its size is times this."""
 _ROWS_FOR_A_NAME = 8
 """To find one fact by its name costs as much as to go past this many in the order in which they are stored."""
-
-
-class BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """Stores and fetches bytes only."""
-
-    def put(self, key: object) -> tuple[str, bool]:
-        """Take text keys only."""
-        if not isinstance(key, str):
-            raise TypeError("a fact's name is text")
-        return key, True
-
-    def get(self, key: object, raw: bool) -> object:
-        """Return text keys unchanged."""
-        return key if raw else None
-
-    def store(self, value: bytes, read: bool, key: object = None) -> tuple[int, int, None, sqlite3.Binary]:  # noqa: ARG002
-        """Put bytes into the row itself, never into a file."""
-        return 0, MODE_RAW, None, sqlite3.Binary(value)
-
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> bytes:  # noqa: ARG002
-        """Read raw bytes and refuse every other mode, above all pickles."""
-        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
-            raise ValueError("a fact that this program did not write")
-        return value
-
-    def remove(self, file_path: str) -> None:
-        """Remove nothing: facts have no files, and a row may name any."""
 
 
 class Facts:
@@ -157,25 +140,28 @@ class Facts:
         return _at_most((self.folder / DATABASE_NAME).stat().st_size // _LEAST_ROW, rows)
 
     def _write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
+        now = time.time()
+        rows = ((_storable(name), now, now, _encoded(data)) for name, data in facts.items())
         try:
-            with self._alone(), closing(self._open()) as cache, cache.transact():
-                for name, data in facts.items():
-                    cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
+            with self._alone():
+                self._create()
+                with open_database(self.folder) as connection, connection:
+                    connection.set_progress_handler(None, 0)  # it limits what a damaged database may cost a question
+                    connection.execute(_TOUCH)
+                    connection.executemany(_UPSERT, rows)
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
     def _alone(self) -> AbstractContextManager[None]:
-        """Keeps other writers out, threads and processes: diskcache's own transactions give up early, as deadlocks."""
+        """Keeps other writers out, threads and processes: SQLite gives up where two wait for each other."""
         return exclusive(self.folder.with_name(f"{self.folder.name}.lock"))
 
-    def _open(self) -> Any:  # noqa: ANN401 (diskcache has no types)
-        """The database, opened for one task: diskcache keeps a connection for each thread, and closes only one."""
+    def _create(self) -> None:
+        """Let diskcache create the database, or what a crash has left out of it."""
         check_folders(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if exists(self.folder):
-            with open_database(self.folder):
-                pass  # diskcache would obey whatever it contains
-        return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=BUSY_SECONDS, **settings())
+        if not (exists(self.folder) and is_whole(self.folder)):
+            diskcache.Cache(str(self.folder), timeout=BUSY_SECONDS, **settings()).close()
 
 
 def _storable(name: str) -> str:
@@ -197,6 +183,10 @@ def _at_most(count: int, rows: Iterable[tuple[str, bytes]]) -> Iterator[tuple[st
         if number >= count:
             raise sqlite3.DatabaseError("it has more rows than possible")
         yield row
+
+
+def _encoded(data: Mapping[str, Json]) -> bytes:
+    return json.dumps(data, separators=(",", ":")).encode()
 
 
 def decoded(text: bytes) -> dict[str, Json] | None:

@@ -96,7 +96,7 @@ def exists(folder: Path) -> bool:
 
 @contextmanager
 def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Connection]:
-    """A read connection to the database of a folder, after it was checked.
+    """A connection to the database of a folder, after it was checked.
 
     Args:
         folder: The folder of the facts.
@@ -124,6 +124,23 @@ def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Conn
         yield connection
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether a database has all its structures; a crash while it was created may have left some out.
+
+    Args:
+        folder: The folder of the facts, with a database in it.
+
+    Returns:
+        False where diskcache has to complete it.
+
+    Raises:
+        sqlite3.DatabaseError: The database is damaged, or was not created by krea-pipe.
+    """
+    with open_database(folder) as connection:
+        found = _objects_of(connection)
+    return found == _OBJECTS or found == _objects_now()
+
+
 def _check_files(file: Path) -> None:
     """Look at the bytes that SQLite acts on before anything can be asked."""
     with os.fdopen(open_plain(file), "rb") as stream:
@@ -144,11 +161,15 @@ def _end_of(journal: Path) -> bytes:
 
 
 def _check_objects(connection: sqlite3.Connection) -> None:
-    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT 100").fetchall()
-    found = {" ".join(str(sql).split()) for (sql,) in rows}
+    found = _objects_of(connection)
     if not found <= _OBJECTS and not found <= _objects_now():
         strange = min(found - _OBJECTS)
         raise sqlite3.DatabaseError(f"krea-pipe did not create all of it: {strange[:60]!r}")
+
+
+def _objects_of(connection: sqlite3.Connection) -> frozenset[str]:
+    rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL LIMIT 100")
+    return frozenset(" ".join(str(sql).split()) for (sql,) in rows)
 
 
 def _check_settings(connection: sqlite3.Connection) -> None:
@@ -170,5 +191,4 @@ def _objects_now() -> frozenset[str]:
     with tempfile.TemporaryDirectory(prefix="krea-pipe-") as folder:
         diskcache.Cache(folder, **settings()).close()
         with closing(sqlite3.connect(Path(folder) / DATABASE_NAME)) as connection:
-            rows = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-            return frozenset(" ".join(str(sql).split()) for (sql,) in rows)
+            return _objects_of(connection)

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 
+import diskcache
 import pytest
 from krea_server import picture
 from money import change_list, job_ids
@@ -254,3 +255,33 @@ def test_two_files_of_one_name_do_not_replace_each_other_s_images(project, krea)
     assert (done.code, done.json["error"]["code"], len(krea.posts)) == (2, "file_in_the_way", 1)
     (project.path / "p.yaml").unlink()  # moved or removed: then the folder is the other's
     assert project.run("run", "q.yaml").code == 0
+
+
+# --- the database of facts
+
+
+def test_diskcache_and_krea_pipe_read_and_replace_what_the_other_has_written(drawn, krea):
+    with diskcache.Cache(str(drawn.space / "facts")) as cache:
+        facts = {name: json.loads(cache[name]) for name in cache}
+        results = [name for name in facts if name.startswith("result:")]
+        assert (len(results), len(cache), cache.check()) == (2, len(facts), [])
+        for name, fact in facts.items():
+            cache[name] = json.dumps(fact, indent=1).encode()
+    drawn.pipeline(["b", "c"])
+    assert drawn.run("run", "p.yaml", "--json").counts == (1, 0, 1)
+    with diskcache.Cache(str(drawn.space / "facts")) as cache:
+        assert (len(cache), cache.check()) == (len(list(cache)), [])
+        assert len(cache) > len(facts)
+        assert json.loads(cache[results[0]]) == facts[results[0]]
+    assert len(krea.world.bills) == 3
+
+
+def test_a_database_that_diskcache_has_not_finished_is_completed(drawn, krea):
+    with closing(sqlite3.connect(drawn.space / "facts/cache.db")) as database:
+        for statement in ("DROP TRIGGER Settings_size_delete", "DROP INDEX Cache_key_raw", "DROP TABLE Cache"):
+            database.execute(statement)
+        database.commit()
+    drawn.pipeline(["b", "c"])
+    assert drawn.run("run", "p.yaml", "--json").counts == (1, 0, 1)
+    assert set(drawn.plan().values()) == {("reuse", "cached")}
+    assert len(krea.world.bills) == 3
