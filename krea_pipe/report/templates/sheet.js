@@ -137,6 +137,9 @@ function dropKept(sheet) {
   sheet.kept = null;
 }
 
+/** Whether the first pictures are not there yet: they need not wait for those that are only near the window. */
+const isOpening = () => document.readyState !== "complete";
+
 /** What the window shows is drawn first; what is near it as time allows, and else in the next frame. */
 function drawLines(sheet, wanted, window, patience) {
   const across = rangeAcross(sheet);
@@ -146,9 +149,12 @@ function drawLines(sheet, wanted, window, patience) {
       const { top, height, places } = sheet.layout.lines[number];
       const isSeen = (top + height > window.from && top < window.to) || places?.some(({ index }) => index === sheet.stop);
       if (Boolean(isSeen) !== isUrgent) continue;
-      if (!isPrinting && !sheet.lines.has(number) && performance.now() - begun > (isUrgent ? patience : scrollsFast ? -1 : PATIENCE)) {
-        drawSoon();
-        continue;
+      if (!isPrinting && !sheet.lines.has(number)) {
+        if (!isUrgent && isOpening()) continue;
+        if (performance.now() - begun > (isUrgent ? patience : scrollsFast ? -1 : PATIENCE)) {
+          drawSoon();
+          continue;
+        }
       }
       if (!sheet.lines.has(number)) sheet.lines.set(number, lineNode(sheet, number));
       fillLine(sheet, number, across);
