@@ -59,6 +59,7 @@ function layOut() {
   const hold = isPrinting ? null : holdPlace();
   heldFocus = focusedIndex();
   const room = sheetRoom();
+  if (!isPrinting) lastWidth = room.width;
   const byStage = new Map(report.stages.map(({ name }) => [name, []]));
   for (const { stage, index } of filteredCells()) byStage.get(stage).push(index);
   for (const sheet of sheets.values()) layOutSheet(sheet, byStage.get(sheet.stage.name), room);
