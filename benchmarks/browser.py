@@ -54,7 +54,8 @@ def main() -> None:
     report = large_report.large_report()
     file = large_report.write_folder(replace(report, rows=report.rows[:cells]), folder / "big")
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        program = shutil.which("chromium") or shutil.which("chromium-headless-shell")
+        browser = driver.chromium.launch(executable_path=program, args=FLAGS)
         opened = [_opened(browser.new_page(), file) for _ in range(3)]
         view = browser.new_page(viewport={"width": 1440, "height": 900})
         _opened(view, file)

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -21,6 +21,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.report.failures import causes_of
 from krea_pipe.report.model import Report
 from krea_pipe.report.record import to_lines
+from krea_pipe.report.row_table import row_tables
 from krea_pipe.report.static_sheet import StaticSheet
 from krea_pipe.report.words import LOCAL_NOTE, facts_of, summary_sentence
 
@@ -33,7 +34,7 @@ _STYLES = (
 )
 _SCRIPTS = (
     *("vendor/sortable-1.15.7.min.js", "vendor/panzoom-4.6.2.min.js"),
-    *("data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
+    *("rows.js", "data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
     *("reviewers.js", "decisions.js", "verdict.js", "deciding.js", "picks.js"),
     *("measure.js", "pivot.js", "arrange.js", "fit.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
     *("axismenu.js", "stepper.js", "shelves.js", "filter.js", "checks.js", "tools.js"),
@@ -113,7 +114,7 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
     sheet = StaticSheet(report, missing=page.missing, embedded=page.thumbnails, decisions=page.decisions)
     yield from sheet.parts()
     yield after_sheet
-    yield from map(_script_json, to_lines(report))
+    yield from map(_script_json, _report_json(report))
     yield middle
     yield from _page_json(page)
     yield tail
@@ -130,6 +131,14 @@ def policy(form: Form) -> str:
 def render_style() -> str:
     """The style sheet beside the page of a folder."""
     return _joined(_STATIC_STYLES)
+
+
+def _report_json(report: Report) -> Iterator[str]:
+    """The report as JSON, with its rows as tables."""
+    head = "".join(to_lines(replace(report, rows=())))
+    yield head[: head.rindex("[")]
+    yield from row_tables(report.rows)
+    yield "}"
 
 
 def _page_json(page: HtmlOptions) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 /* What the page shows, as it stands in its two JSON slots: the report, and how this page was made. */
 
 const report = takeData("report");
+report.cells = report.cells.flatMap(({ count, table }) => rowsOf(table, count));
 
 /**
  * How the page was made: `form` is "folder", "single" or "view"; `live` says that the run goes on; `missing` has the

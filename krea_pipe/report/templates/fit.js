@@ -48,7 +48,7 @@ function fitIn(stage, room) {
   const plain = { ...plainPivot(stage), size: usual };
   const said = saidPivot(stage);
   if (said) return sized(stage, said, { ...room, usual, limit });
-  if (!members.length || heightOf(stage, plain, room) <= limit) return inWidth(stage, plain, { ...room, usual, limit });
+  if (!members.length || measuredPivot(stage, plain, room).height(usual) <= limit) return inWidth(stage, plain, { ...room, usual, limit });
   const choices = pivotsOf(stage).map((pivot) => sized(stage, pivot, { ...room, usual, limit }));
   const best = choices.reduce((found, one) => (one.score > found.score ? one : found), { ...plain, score: 0 });
   if (best.isShort) return best;
@@ -58,7 +58,8 @@ function fitIn(stage, room) {
 
 /** The pivot; with smaller pictures where that keeps its columns in the window. */
 function inWidth(stage, pivot, room) {
-  const isWide = (size) => widthOfPivot(stage, pivot, size, room) > room.width;
+  const measured = measuredPivot(stage, pivot, room);
+  const isWide = (size) => measured.width(size) > room.width;
   if (!pivot.columns.length || !isWide(pivot.size * LEAST) || isWide(LEAST_SIZE)) return pivot;
   return sized(stage, pivot, room);
 }
@@ -108,8 +109,8 @@ function pivotsOf(stage) {
 
 /** A pivot with the largest pictures that keep to the window's width and the limit of height, and how good that is. */
 function sized(stage, pivot, room) {
-  const isWide = (size) => widthOfPivot(stage, pivot, size, room) * (size > LEAST_SIZE ? 1 : LEAST_SHARE) > room.width;
-  const height = (size) => heightOf(stage, { ...pivot, size }, room);
+  const { width, height } = measuredPivot(stage, pivot, room);
+  const isWide = (size) => width(size) * (size > LEAST_SIZE ? 1 : LEAST_SHARE) > room.width;
   let filling = room.usual;
   while (filling > LEAST_SIZE && isWide(filling)) filling -= 2;
   let size = filling;
@@ -130,26 +131,28 @@ function labelOfPivot(stage, { rows, columns }, { narrow }) {
   return labelWidth({ rows: tables[0], columns: tables[1], room: { narrow } }, labels);
 }
 
-function widthOfPivot(stage, pivot, size, room) {
-  const { gap } = spacesFor({ size, narrow: room.narrow });
-  const label = labelOfPivot(stage, pivot, room);
-  const count = combinations(stage, pivot.columns);
-  const words = pivot.columns.length ? axisTable(stage, pivot.columns.at(-1)).values.map((value) => longestWord(value.label, "head")) : [0];
-  const column = Math.max(size * Math.sqrt(averageRatio(stage)), Math.min(WIDEST_WORD, Math.max(...words)));
-  return (label && label + gap) + count * (column + gap) - gap;
-}
-
-/** About how tall a stage is. */
-function heightOf(stage, pivot, { width, narrow }) {
-  const { size, rows, columns } = pivot;
-  const { gap, space, flags, heading } = spacesFor({ size, narrow });
+/** The functions that say how wide and about how tall a stage is, by the size of its pictures. */
+function measuredPivot(stage, { rows, columns }, room) {
+  const { narrow } = room;
   const ratio = averageRatio(stage);
-  const members = stageMembers.get(stage.name).length;
-  const label = labelOfPivot(stage, pivot, { narrow });
-  const perLine = Math.max(1, Math.floor((width - label + gap) / (size * Math.sqrt(ratio) + gap)));
-  const shrunk = columns.length ? Math.min(1, width / Math.max(1, widthOfPivot(stage, pivot, size, { narrow }))) : 1;
-  const lines = columns.length ? combinations(stage, rows) : Math.ceil(members / perLine);
-  const picture = Math.max(LEAST, shrunk) * (size / Math.sqrt(ratio)) + (columns.length ? 0 : 17);
+  const label = labelOfPivot(stage, { rows, columns }, room);
+  const words = columns.length ? axisTable(stage, columns.at(-1)).values.map((value) => longestWord(value.label, "head")) : [0];
+  const word = Math.min(WIDEST_WORD, Math.max(...words));
+  const across = combinations(stage, columns);
+  const down = combinations(stage, rows);
   const blocks = rows.length > 1 ? combinations(stage, rows.slice(0, -1)) : 0;
-  return lines * (6 + picture + flags + space + (narrow && rows.length ? 24 : 0)) + blocks * (heading + 30);
+
+  const width = (size) => {
+    const { gap } = spacesFor({ size, narrow });
+    return (label && label + gap) + across * (Math.max(size * Math.sqrt(ratio), word) + gap) - gap;
+  };
+  const height = (size) => {
+    const { gap, space, flags, heading } = spacesFor({ size, narrow });
+    const perLine = Math.max(1, Math.floor((room.width - label + gap) / (size * Math.sqrt(ratio) + gap)));
+    const shrunk = columns.length ? Math.min(1, room.width / Math.max(1, width(size))) : 1;
+    const lines = columns.length ? down : Math.ceil(stageMembers.get(stage.name).length / perLine);
+    const picture = Math.max(LEAST, shrunk) * (size / Math.sqrt(ratio)) + (columns.length ? 0 : 17);
+    return lines * (6 + picture + flags + space + (narrow && rows.length ? 24 : 0)) + blocks * (heading + 30);
+  };
+  return { width, height };
 }

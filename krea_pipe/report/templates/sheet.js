@@ -59,6 +59,7 @@ function layOut() {
   const hold = isPrinting ? null : holdPlace();
   heldFocus = focusedIndex();
   const room = sheetRoom();
+  if (!isPrinting) lastWidth = room.width;
   const byStage = new Map(report.stages.map(({ name }) => [name, []]));
   for (const { stage, index } of filteredCells()) byStage.get(stage).push(index);
   for (const sheet of sheets.values()) layOutSheet(sheet, byStage.get(sheet.stage.name), room);
@@ -137,6 +138,9 @@ function dropKept(sheet) {
   sheet.kept = null;
 }
 
+/** Whether the first pictures are not there yet: they need not wait for those that are only near the window. */
+const isOpening = () => document.readyState !== "complete";
+
 /** What the window shows is drawn first; what is near it as time allows, and else in the next frame. */
 function drawLines(sheet, wanted, window, patience) {
   const across = rangeAcross(sheet);
@@ -146,9 +150,12 @@ function drawLines(sheet, wanted, window, patience) {
       const { top, height, places } = sheet.layout.lines[number];
       const isSeen = (top + height > window.from && top < window.to) || places?.some(({ index }) => index === sheet.stop);
       if (Boolean(isSeen) !== isUrgent) continue;
-      if (!isPrinting && !sheet.lines.has(number) && performance.now() - begun > (isUrgent ? patience : scrollsFast ? -1 : PATIENCE)) {
-        drawSoon();
-        continue;
+      if (!isPrinting && !sheet.lines.has(number)) {
+        if (!isUrgent && isOpening()) continue;
+        if (performance.now() - begun > (isUrgent ? patience : scrollsFast ? -1 : PATIENCE)) {
+          drawSoon();
+          continue;
+        }
       }
       if (!sheet.lines.has(number)) sheet.lines.set(number, lineNode(sheet, number));
       fillLine(sheet, number, across);

@@ -106,6 +106,7 @@ function startSheet() {
   onRows(rowsChanged);
   onDecisions(redrawCells);
   window.addEventListener("scroll", drawSoon, { passive: true });
+  window.addEventListener("load", drawSoon);
   new ResizeObserver(resized).observe(document.getElementById("stages"));
   document.addEventListener("focusin", ({ target }) => {
     const node = target.closest?.(".grid .cell");
@@ -122,6 +123,8 @@ const LAYOUT_FIELDS = ["pivots", "only", "statuses", "decided", "check", "search
 let layoutDone = false;
 let drawWaits = 0;
 let drawnAt = 0;
+
+/** The width of the sheets as they are laid out. */
 let lastWidth = 0;
 
 /** Draw before the next picture of the screen, once. */
@@ -138,9 +141,8 @@ function drawSoon() {
 }
 
 function resized([{ contentRect }]) {
-  if (layoutDone && !isPrinting && contentRect.width !== lastWidth) layOut();
+  if (layoutDone && !isPrinting && Math.abs(contentRect.width - lastWidth) >= 1) layOut();
   else drawSoon();
-  lastWidth = contentRect.width;
 }
 
 function redrawMarked(now, before) {
