@@ -1,14 +1,15 @@
-"""Small JSON facts by name, in diskcache: no pickle, no eviction, no limit.
+"""Small JSON facts by name, in a database of diskcache: no pickle, no eviction, no limit.
 
 diskcache evicts paid results by default once 1 GiB is stored, and unpickles what it reads (CVE-2025-69872), also
-through its own JSONDisk. Here values are bytes alone, nothing is ever culled, and no file is deleted that a row names.
-Facts are many at a plan, so they are read in batches over a connection of our own.
+through its own JSONDisk. Here it only creates the database: to open one, it writes each of its settings and waits for
+the disk each time. Rows are read and written over a connection of our own, many at a time, and are bytes alone.
 """
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -17,41 +18,21 @@ from diskcache.core import MODE_RAW
 
 from krea_pipe.core.errors import Problem, StateError
 from krea_pipe.core.json_data import Json
-from krea_pipe.store.database import DATABASE_NAME, exists, open_database, settings
+from krea_pipe.store.database import DATABASE_NAME, exists, is_complete, open_database, settings
 from krea_pipe.store.lock import BUSY_SECONDS, exclusive
 from krea_pipe.store.plain import check_folders
 
 _T = TypeVar("_T")
 _BATCH = 900
+_WRITE = f"""
+INSERT INTO Cache (key, raw, store_time, access_time, mode, value) VALUES (?1, 1, ?2, ?2, {MODE_RAW}, ?3)
+ON CONFLICT (key, raw) DO UPDATE SET
+    store_time = ?2, access_time = ?2, mode = {MODE_RAW}, value = ?3,
+    expire_time = NULL, access_count = 0, tag = NULL, size = 0, filename = NULL
+"""
+"""Writes a row as diskcache does, with the bytes in the row itself and never in a file."""
 _LEAST_ROW = 8
 """A row takes more bytes, so that a database has fewer rows than its size is times this."""
-
-
-class BytesDisk(diskcache.Disk):  # type: ignore[misc]
-    """Stores and fetches bytes only."""
-
-    def put(self, key: object) -> tuple[str, bool]:
-        """Take text keys only."""
-        if not isinstance(key, str):
-            raise TypeError("a fact's name is text")
-        return key, True
-
-    def get(self, key: object, raw: bool) -> object:
-        """Return text keys unchanged."""
-        return key if raw else None
-
-    def store(self, value: bytes, read: bool, key: object = None) -> tuple[int, int, None, sqlite3.Binary]:  # noqa: ARG002
-        """Put bytes into the row itself, never into a file."""
-        return 0, MODE_RAW, None, sqlite3.Binary(value)
-
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> bytes:  # noqa: ARG002
-        """Read raw bytes and refuse every other mode, above all pickles."""
-        if mode != MODE_RAW or filename is not None or not isinstance(value, bytes):
-            raise ValueError("a fact that this program did not write")
-        return value
-
-    def remove(self, file_path: str) -> None:
-        """Remove nothing: facts have no files, and a row may name any."""
 
 
 class Facts:
@@ -113,10 +94,14 @@ class Facts:
         return (str(name) for (name,) in _at_most(most, rows))
 
     def _write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
+        now = time.time()
         try:
-            with self._alone(), closing(self._open()) as cache, cache.transact():
-                for name, data in facts.items():
-                    cache.set(_storable(name), json.dumps(data, separators=(",", ":")).encode())
+            with self._alone():
+                self._make()
+                with open_database(self.folder) as connection, connection:
+                    connection.execute("PRAGMA synchronous=FULL")
+                    connection.execute("UPDATE Settings SET value = value WHERE key = 'count'")  # a write without facts
+                    connection.executemany(_WRITE, (_row(name, data, now) for name, data in facts.items()))
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
@@ -124,14 +109,19 @@ class Facts:
         """Keeps other writers out, threads and processes: diskcache's own transactions give up early, as deadlocks."""
         return exclusive(self.folder.with_name(f"{self.folder.name}.lock"))
 
-    def _open(self) -> Any:  # noqa: ANN401 (diskcache has no types)
-        """The database, opened for one task: diskcache keeps a connection for each thread, and closes only one."""
+    def _make(self) -> None:
+        """Create what is missing of the database."""
         check_folders(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if exists(self.folder):
-            with open_database(self.folder):
-                pass  # diskcache would obey whatever it contains
-        return diskcache.Cache(str(self.folder), disk=BytesDisk, timeout=BUSY_SECONDS, **settings())
+            with open_database(self.folder) as connection:  # diskcache would obey whatever it contains
+                if is_complete(connection):
+                    return
+        diskcache.Cache(str(self.folder), timeout=BUSY_SECONDS, **settings()).close()
+
+
+def _row(name: str, data: Mapping[str, Json], now: float) -> tuple[str, float, bytes]:
+    return _storable(name), now, json.dumps(data, separators=(",", ":")).encode()
 
 
 def _storable(name: str) -> str:

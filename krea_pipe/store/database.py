@@ -124,6 +124,19 @@ def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Conn
         yield connection
 
 
+def is_complete(connection: sqlite3.Connection) -> bool:
+    """Whether a database lacks nothing that diskcache creates: a crash may have come before.
+
+    Args:
+        connection: A connection that `open_database` gave.
+    """
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE sql IS NOT NULL").fetchone()
+    if objects != len(_OBJECTS):
+        return False
+    (counters,) = connection.execute("SELECT count(*) FROM Settings WHERE key IN ('count', 'size')").fetchone()
+    return bool(counters == 2)
+
+
 def _check_files(file: Path) -> None:
     """Look at the bytes that SQLite acts on before anything can be asked."""
     with os.fdopen(open_plain(file), "rb") as stream:
