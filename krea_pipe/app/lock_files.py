@@ -75,7 +75,7 @@ def accept_drawn(
         taken = [one.id for one in review_images(fresh, plan, lambda _: "") if one.is_open]
         if taken:
             accepted = accept_images(fresh, plan, taken, workspace.space.folder.name)
-            write_atomically(fresh.file, accepted.to_text().encode())
+            write_atomically(fresh.file, accepted.to_lines())
     return lock.file, taken
 
 

@@ -316,4 +316,4 @@ def _write_lock(home: Path, space: Space, file: Path, runs: Sequence[ShardRun]) 
         after: Lockfile = merged_lock(before, [run.record for run in runs if run.record.lock])
         if after.lines != before.lines:
             remember_lock(space, file)
-            write_atomically(file, after.to_text().encode())
+            write_atomically(file, after.to_lines())

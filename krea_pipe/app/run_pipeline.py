@@ -255,10 +255,11 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Loc
         return found, None
     try:
         with exclusive(lockfiles_lock(prepared.space.folder.parent)):
-            # Read again: another run may have written since.
-            found = update_lock(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
+            current = read_lock(locking.lock.file)
+            if current != locking.lock:  # another run has written since
+                found = update_lock(replace(locking, lock=current), prepared.plan, outcomes)
             remember_lock(prepared.space, found.lock.file)
-            write_atomically(found.lock.file, found.lock.to_text().encode())
+            write_atomically(found.lock.file, found.lock.to_lines())
     except KreaPipeError as error:
         return None, error.problems[0]
     return found, None

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError, UsageError
@@ -51,6 +52,8 @@ from krea_pipe.store.space import Space
 
 MOST_UNKEPT = 500
 """Files whose facts are held until they are written down: a long run stays small."""
+_KEPT_AT_ONCE = 2_000
+"""Results that are remembered together: those of all cells at once would take more memory than the rest of the run."""
 _SUFFIXES = ("png", "jpg", "webp", "avif")
 
 
@@ -261,14 +264,17 @@ def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
         plan: what was to be done.
         outcomes: the outcome of every request of the plan, by key.
     """
-    fresh: dict[str, tuple[Result, Step]] = {}
-    for step in plan.steps:
-        result = outcomes[step.key].result
-        if result is not None and not (isinstance(step.action, Reuse) and step.action.kept):
-            fresh[step.key] = (result, step)
-    remember_results(space, {key: (result, step.request.fields()) for key, (result, step) in fresh.items()})
-    drawn = [step for step in plan.steps if outcomes[step.key].result is not None]
-    remember_cells(space, {f"{plan.pipeline}/{cell.id}": step.key for step in drawn for cell in step.cells})
+    drawn = ((step, result) for step in plan.steps if (result := outcomes[step.key].result) is not None)
+    while portion := list(islice(drawn, _KEPT_AT_ONCE)):
+        fresh = [
+            (step, result) for step, result in portion if not (isinstance(step.action, Reuse) and step.action.kept)
+        ]
+        remember_results(space, {step.key: (result, step.request.fields()) for step, result in fresh})
+        remember_cells(space, {f"{plan.pipeline}/{cell.id}": step.key for step, _ in portion for cell in step.cells})
+
+
+def _is_kept(step: Step) -> bool:
+    return isinstance(step.action, Reuse) and step.action.kept
 
 
 LOCK = "lock:"

@@ -7,7 +7,7 @@ for one cell are read, and the one whose key is the cell's counts.
 
 import io
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -137,13 +137,13 @@ class Lockfile:
         """
         return lockfile_of(self.file, (line for found in cells.values() for line in found))
 
-    def to_text(self) -> str:
-        """The text of the file.
+    def to_lines(self) -> Iterator[bytes]:
+        """The bytes of the file.
 
         Returns:
             A line for each cell, in the order of their ids.
         """
-        return "".join(f"{_encoded(line)}\n" for line in self.lines)
+        return (f"{_encoded(line)}\n".encode() for line in self.lines)
 
 
 def lock_path(pipeline_file: Path) -> Path:

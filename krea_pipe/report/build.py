@@ -135,10 +135,11 @@ class _Building:
         result = outcome.result
         has_image, shown = result is not None and outcome.status != "failed", result or outcome.unfit
         template, values = self.origins.of(cell)
+        axes = dict(zip(cell.names, cell.axes, strict=True))
         return Row(
             id=cell.id,
             stage=cell.stage,
-            axes=dict(zip(cell.names, cell.axes, strict=True)),
+            axes=axes,
             prompt=step.request.prompt,
             request=step.request.fields(),
             key=step.key,
@@ -156,7 +157,7 @@ class _Building:
             height=shown.height if shown else None,
             likeness=shown.likeness if shown else "",
             template=template,
-            values=values,
+            values=axes if values == axes else values,  # one dictionary: there are as many as cells
             source=cell.source,
             delivered=self.delivered.files.get(cell.id, ()),
         )
@@ -223,7 +224,7 @@ class _PromptOrigins:
     def __init__(self, pipeline: Pipeline, plan: Plan) -> None:
         self.templates: dict[str, int] = {}
         self._files = pipeline.document.templates
-        self._paths: dict[str, list[VariablePath]] = {}
+        self._paths: dict[str, dict[str, VariablePath]] = {}
         self._cells = {cell.id: cell for step in plan.steps for cell in step.cells}
         self._rows = {stage.name: _rows_of(pipeline, stage.name) for stage in pipeline.stages}
         self._given = {stage.name: _given_in(pipeline, stage) for stage in pipeline.stages}
@@ -234,8 +235,9 @@ class _PromptOrigins:
             return None, {}
         number = self.templates.setdefault(cell.template, len(self.templates))
         if cell.template not in self._paths:
-            self._paths[cell.template] = paths_in(cell.template, self._files)
-        found = {".".join(path): self._read(path, cell) for path in self._paths[cell.template]}
+            paths = paths_in(cell.template, self._files)
+            self._paths[cell.template] = {".".join(path): path for path in paths}
+        found = {name: self._read(path, cell) for name, path in self._paths[cell.template].items()}
         return number, {name: value for name, value in found.items() if value is not None}
 
     def _read(self, path: VariablePath, cell: Cell) -> Json:

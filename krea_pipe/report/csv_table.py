@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from io import StringIO
 
@@ -60,11 +60,12 @@ _AFTER_AXES: Mapping[str, Callable[[Row], object]] = {
 """The columns before and after those of the axes, each with its contents."""
 
 
-def render_csv(report: Report) -> str:
-    """Render the cells as RFC 4180 with a byte order mark; the axes of all stages have a column `axis.NAME` each.
+def render_csv(report: Report) -> Iterator[str]:
+    """Render the cells line by line, as RFC 4180 with a byte order mark.
 
-    With checks, there is a column `check.NAME` for the value of each, and `failed_checks`. A text that a spreadsheet
-    would take for a formula, a time or a date has an apostrophe before it; numbers stay numbers.
+    The axes of all stages have a column `axis.NAME` each. With checks, there is a column `check.NAME` for the value of
+    each, and `failed_checks`. A text that a spreadsheet would take for a formula, a time or a date has an apostrophe
+    before it; numbers stay numbers.
     """
     # The axes of all stages, in the order of the file; then those that only rows know.
     names = dict.fromkeys(axis.name for stage in report.stages for axis in stage.axes)
@@ -72,20 +73,26 @@ def render_csv(report: Report) -> str:
     checks = dict.fromkeys(one.name for row in report.rows for one in row.checks)
     header = [*_BEFORE_AXES, *(writable(f"axis.{name}") for name in names), *_AFTER_AXES]
     if not checks:
-        return csv_text(header, (_line(row, names) for row in report.rows))
+        return _csv_lines(header, (_line(row, names) for row in report.rows))
     header += [*(f"check.{name}" for name in checks), "failed_checks"]
-    return csv_text(header, ((*_line(row, names), *_checks(row, checks)) for row in report.rows))
+    return _csv_lines(header, ((*_line(row, names), *_checks(row, checks)) for row in report.rows))
 
 
 def csv_text(header: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
     """A table as RFC 4180 with a byte order mark, safe for spreadsheets as `render_csv` says."""
+    return "".join(_csv_lines(header, lines))
+
+
+def _csv_lines(header: Iterable[str], lines: Iterable[Iterable[object]]) -> Iterator[str]:
     text = StringIO(newline="")
-    text.write(BYTE_ORDER_MARK)
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(header)
+    yield BYTE_ORDER_MARK + text.getvalue()
     for line in lines:
+        text.seek(0)
+        text.truncate()
         writer.writerow(map(_cell, line))
-    return text.getvalue()
+        yield text.getvalue()
 
 
 def _line(row: Row, names: Iterable[str]) -> tuple[object, ...]:

@@ -1,6 +1,6 @@
 """The report as JUnit XML, for the test tabs of GitLab, Jenkins and the like: a suite a stage, a test a cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -8,19 +8,32 @@ from krea_pipe.core.json_data import writable
 from krea_pipe.report.model import Report, Row, by_stage, totals
 from krea_pipe.report.words import commit, explanation
 
+_SUITE_END = "\n  </testsuite>"
 
-def render_junit(report: Report) -> str:
-    """Render the report as XML: failed cells and undelivered files are failures, uncertain cells errors.
+
+def render_junit(report: Report) -> Iterator[str]:
+    """Render the report as parts of XML: failed cells and undelivered files are failures, uncertain cells errors.
 
     Pending cells are skipped.
     An image that does not pass a check with `fail: true` is a failure, too.
     """
     shard = f", shard {report.shard}" if report.shard else ""
     root = Element("testsuites", {"name": writable(f"{report.pipeline.name}{shard}"), **_counts(report.rows)})
+    yield f'<?xml version="1.0" encoding="UTF-8"?>\n{_text(root, 0).removesuffix(" />")}>'
     for name, rows in by_stage((stage.name for stage in report.stages), report.rows).items():
-        _add_suite(root, report, name, rows)
-    indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
+        class_name = writable(f"{report.pipeline.name}.{name}")
+        yield _text(_suite(report, class_name, rows), 1).removesuffix(_SUITE_END)
+        for row in rows:
+            yield _text(_case(class_name, row), 2)
+        yield _SUITE_END
+    yield "\n</testsuites>\n"
+
+
+def _text(element: Element, level: int) -> str:
+    """An element as XML on lines of its own, indented for its place."""
+    indent(element, level=level)
+    start = f"\n{'  ' * level}" if level else ""
+    return f"{start}{tostring(element, encoding='unicode')}"
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, str]:
@@ -34,10 +47,9 @@ def _counts(rows: Sequence[Row]) -> dict[str, str]:
     }
 
 
-def _add_suite(root: Element, report: Report, name: str, rows: Sequence[Row]) -> None:
-    class_name = writable(f"{report.pipeline.name}.{name}")
-    attributes = {"name": class_name, **_counts(rows), "timestamp": _moment(report.started_at)}
-    suite = SubElement(root, "testsuite", attributes)
+def _suite(report: Report, class_name: str, rows: Sequence[Row]) -> Element:
+    """A suite without its tests."""
+    suite = Element("testsuite", {"name": class_name, **_counts(rows), "timestamp": _moment(report.started_at)})
     facts = {
         "run": report.run_id,
         "shard": report.shard or "",
@@ -47,8 +59,7 @@ def _add_suite(root: Element, report: Report, name: str, rows: Sequence[Row]) ->
         "krea-pipe": report.tool_version,
     }
     _add_properties(suite, facts)
-    for row in rows:
-        _add_case(suite, class_name, row)
+    return suite
 
 
 def _moment(text: str) -> str:
@@ -66,9 +77,9 @@ def _add_properties(parent: Element, facts: dict[str, str]) -> None:
             SubElement(properties, "property", {"name": name, "value": writable(value)})
 
 
-def _add_case(suite: Element, class_name: str, row: Row) -> None:
+def _case(class_name: str, row: Row) -> Element:
     time = f"{row.timings.seconds or 0:.3f}"
-    case = SubElement(suite, "testcase", {"classname": class_name, "name": writable(row.id), "time": time})
+    case = Element("testcase", {"classname": class_name, "name": writable(row.id), "time": time})
     facts = {"status": "reused"} if row.status == "reused" else {}
     facts |= {"adopted": "true"} if row.status == "succeeded" and row.adopted else {}
     facts |= {"failed_checks": " ".join(one.name for one in row.failed_checks)}
@@ -83,6 +94,7 @@ def _add_case(suite: Element, class_name: str, row: Row) -> None:
             _add_problem(case, "failure" if row.status == "failed" else "error", row)
     if row.lacks_files:
         _add_undelivered(case, row)
+    return case
 
 
 def _add_undelivered(case: Element, row: Row) -> None:

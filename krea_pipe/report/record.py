@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, astuple, fields, is_dataclass, replace
 from decimal import Decimal
+from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -35,6 +36,9 @@ from krea_pipe.report.model import (
 )
 
 _T = TypeVar("_T")
+_NO_CELLS = "[]\n}"
+"""The end of a report without cells."""
+_WORDS_AT_ONCE = 4_096
 _STATUSES = frozenset(get_args(Status))
 OPTIONAL = ("shard", "merged", "view", "assembled")
 """The fields of a report that the file has only where they say something."""
@@ -44,13 +48,23 @@ OF_PAIRS = ("pair", "distance", "same")
 
 def to_lines(report: Report) -> Iterator[str]:
     """Write a report as JSON with a line for each cell, without holding all of it in memory."""
-    head = json.dumps(replace(report, rows=()), ensure_ascii=False, indent=1, default=json_default)
-    yield head.removesuffix("[]\n}") + "[\n"
+    yield from _head(report)
     encoder = json.JSONEncoder(ensure_ascii=False, default=json_default)
     end = len(report.rows) - 1
     for index, row in enumerate(report.rows):
         yield encoder.encode(row) + ("\n" if index == end else ",\n")
     yield "]}\n"
+
+
+def _head(report: Report) -> Iterator[str]:
+    """All before the first cell, in parts: an axis may have as many values as there are cells."""
+    encoder = json.JSONEncoder(ensure_ascii=False, indent=1, default=json_default)
+    words, head = encoder.iterencode(replace(report, rows=())), ""
+    while part := "".join(islice(words, _WORDS_AT_ONCE)):
+        head += part
+        yield head[: -len(_NO_CELLS)]
+        head = head[-len(_NO_CELLS) :]
+    yield "[\n"
 
 
 def json_default(value: object) -> object:

@@ -31,8 +31,8 @@ FORMS: Mapping[str, _ReportFormat] = {
     "report.md": lambda report, page: markdown.render_markdown(
         report, thumbnails=page.thumbnails_url, missing=page.missing
     ),
-    "junit.xml": lambda report, _: junit.render_junit(report),
-    "results.csv": lambda report, _: csv_table.render_csv(report),
+    "junit.xml": lambda report, _: _encoded(junit.render_junit(report)),
+    "results.csv": lambda report, _: _encoded(csv_table.render_csv(report)),
     html.STYLE_NAME: lambda _report, _page: html.render_style(),
     PAGE_NAME: html.render_html,
 }
@@ -45,7 +45,7 @@ def write_planned(report: Report, folder: Path) -> None:
     Raises:
         StateError: it cannot be written.
     """
-    write_atomically(folder / PLANNED, _encoded(report), durable=False)
+    write_atomically(folder / PLANNED, _encoded(to_lines(report)), durable=False)
 
 
 def write_report(
@@ -68,7 +68,7 @@ def write_report(
         StateError: they cannot be written.
     """
     check_folders(folder / "thumbnails")
-    write_atomically(folder / RECORD, _encoded(report))
+    write_atomically(folder / RECORD, _encoded(to_lines(report)))
     (folder / PLANNED).unlink(missing_ok=True)
     missing = link_thumbnails(digests_of(report), space, folder / "thumbnails")
     make_thumbnails(missing, space, shrink)
@@ -82,8 +82,8 @@ def write_report(
     return folder / PAGE_NAME
 
 
-def _encoded(report: Report) -> Iterator[bytes]:
-    return (line.encode("utf-8", "replace") for line in to_lines(report))
+def _encoded(parts: Iterable[str]) -> Iterator[bytes]:
+    return (part.encode("utf-8", "replace") for part in parts)
 
 
 def write_single(

@@ -31,12 +31,13 @@ _QUERY = (
     f" WHERE raw = 1 AND mode = {MODE_RAW} AND typeof(key) = 'text' AND typeof(value) = 'blob'"
 )
 """Names and texts of facts; its parameter is where the part of the name begins that is returned."""
-_UPSERT = (
-    "INSERT INTO Cache (key, raw, store_time, access_time, mode, value)"
-    f" VALUES (?, 1, ?, ?, {MODE_RAW}, ?) ON CONFLICT (key, raw) DO UPDATE SET store_time = excluded.store_time,"
-    " access_time = excluded.access_time, mode = excluded.mode, filename = NULL, size = 0, value = excluded.value"
-)
-"""A row as diskcache writes it for bytes: name, two times, text."""
+_UPSERT = f"""
+INSERT INTO Cache (key, raw, store_time, access_time, mode, value) VALUES (?1, 1, ?2, ?2, {MODE_RAW}, ?3)
+ON CONFLICT (key, raw) DO UPDATE SET
+    store_time = ?2, access_time = ?2, mode = {MODE_RAW}, value = ?3,
+    expire_time = NULL, access_count = 0, tag = NULL, size = 0, filename = NULL
+"""
+"""Writes a row as diskcache does for bytes; its parameters are the name, the time and the text."""
 _TOUCH = "UPDATE Settings SET value = value WHERE key = 'count'"
 """Fails where the database cannot be written, although there may be nothing to write."""
 _LEAST_ROW = 8
@@ -141,12 +142,13 @@ class Facts:
 
     def _write(self, facts: Mapping[str, Mapping[str, Json]]) -> None:
         now = time.time()
-        rows = ((_storable(name), now, now, _encoded(data)) for name, data in facts.items())
+        rows = ((_storable(name), now, _encoded(data)) for name, data in facts.items())
         try:
             with self._alone():
                 self._create()
                 with open_database(self.folder) as connection, connection:
                     connection.set_progress_handler(None, 0)  # it limits what a damaged database may cost a question
+                    connection.execute("PRAGMA synchronous=FULL")
                     connection.execute(_TOUCH)
                     connection.executemany(_UPSERT, rows)
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:

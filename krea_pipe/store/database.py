@@ -138,7 +138,8 @@ def is_whole(folder: Path) -> bool:
     """
     with open_database(folder) as connection:
         found = _objects_of(connection)
-    return found == _OBJECTS or found == _objects_now()
+        counters = connection.execute("SELECT key FROM Settings WHERE key IN ('count', 'size')").fetchall()
+    return len(counters) == 2 and (found == _OBJECTS or found == _objects_now())
 
 
 def _check_files(file: Path) -> None:

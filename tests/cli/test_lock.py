@@ -351,4 +351,4 @@ def test_lines_are_the_same_in_whatever_order_and_number_they_stand(tmp_path, pr
     mixed = Path(tmp_path, "mixed.lock.jsonl")
     mixed.write_text("\n".join([*reversed(file.read_text().splitlines()), *file.read_text().splitlines()]))
     assert lockfile_of(file, read_lock(mixed).lines) == lock
-    assert lock.to_text() == file.read_text()
+    assert b"".join(lock.to_lines()) == file.read_bytes()

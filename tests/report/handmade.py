@@ -248,8 +248,8 @@ def summary(report: Report) -> str:
 FORMS = {
     "report.json": lambda report: "".join(to_lines(report)),
     "report.md": markdown.render_markdown,
-    "junit.xml": junit.render_junit,
-    "results.csv": csv_table.render_csv,
+    "junit.xml": lambda report: "".join(junit.render_junit(report)),
+    "results.csv": lambda report: "".join(csv_table.render_csv(report)),
     "summary.txt": summary,
 }
 

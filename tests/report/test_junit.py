@@ -12,7 +12,7 @@ from krea_pipe.report.junit import render_junit
 
 
 def read(report):
-    return ElementTree.fromstring(render_junit(report))
+    return ElementTree.fromstring("".join(render_junit(report)))
 
 
 def cases(report):
@@ -92,7 +92,7 @@ def test_what_xml_can_not_hold_is_replaced_everywhere(small_report):
     )
     pipeline = replace(small_report.pipeline, name=everything, file=everything)
     wild = replace(small_report, rows=(row,), stages=(), pipeline=pipeline, run_id=everything, started_at=everything)
-    text = render_junit(wild)
+    text = "".join(render_junit(wild))
     root = ElementTree.fromstring(text.encode())
     (failure,) = root.iter("failure")
     assert "\ufffd" in failure.get("message")
