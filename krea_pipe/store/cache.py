@@ -2,8 +2,8 @@
 
 diskcache makes the database, and any program can open it with diskcache. Its rows are read and written over a
 connection of our own: diskcache evicts paid results by default once 1 GiB is stored, unpickles what it reads
-(CVE-2025-69872), deletes the files that a row names, and writes all its settings anew, one transaction for each,
-whenever it opens a database. A plan reads many facts, so they are read in batches.
+(CVE-2025-69872), deletes the files that a row names, and writes all its settings again, one transaction for each,
+whenever it opens one. A plan reads many facts, so they are read in batches.
 """
 
 import json

@@ -138,8 +138,10 @@ def is_whole(folder: Path) -> bool:
     """
     with open_database(folder) as connection:
         found = _objects_of(connection)
-        counters = connection.execute("SELECT key FROM Settings WHERE key IN ('count', 'size')").fetchall()
-    return len(counters) == 2 and (found == _OBJECTS or found == _objects_now())
+        if found != _OBJECTS and found != _objects_now():
+            return False
+        ((counters,),) = connection.execute("SELECT count(*) FROM Settings WHERE key IN ('count', 'size')")
+    return bool(counters == 2)
 
 
 def _check_files(file: Path) -> None:
