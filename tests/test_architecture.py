@@ -167,7 +167,7 @@ def test_private_names_stay_in_their_module(module):
     modules = {name.rpartition(".")[2] for name in own if name in trees()}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
-            taken += [node.attr] if node.attr.startswith("_") else []
+            taken += [node.attr] if node.attr.startswith("_") and node.attr != "_replace" else []  # of named tuples
     assert taken == []
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
+from krea_pipe.core.cycle_search import rare_full_searches
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target
@@ -147,6 +148,7 @@ def plan_run(loaded: Loaded, space: Space, target: Target, options: RunOptions) 
     return planned(loaded, space, target, options).plan
 
 
+@rare_full_searches()
 def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -> PlannedRun:
     """The plan with what it was made of; arguments and errors as for `plan`."""
     name = loaded.pipeline.name

@@ -172,7 +172,7 @@ def take_seed(
         message = f"--take is for one cell, and {len(basis.chosen):,} match"
         raise UsageError(Problem("several_cells", message, hint=f"specify one of them: {shown}"))
     ((cell, former_key),) = basis.chosen
-    given, wanted = basis.given[cell.id], replace(cell.request, seed=seed)
+    given, wanted = basis.given[cell.id], cell.request._replace(seed=seed)
     key = key_of(wanted)
     raw = request.file.read_bytes()
     text = raw.decode()
@@ -224,8 +224,8 @@ def _upstream(basis: _Basis) -> list[flow.KeyedCell]:
         message = f"{lacking[0]}, from which a take is generated, has no image yet"
         hint = f"generate it first: krea-pipe run {basis.request.file} -k {lacking[0]}"
         raise UsageError(Problem("upstream_missing", message, hint=hint))
-    cells = [replace(by_key[key], out=f"{TAKES_FOLDER}/{by_key[key].id}/source", files=()) for key in wanted]
-    return [(replace(cell, position=place), key) for place, (cell, key) in enumerate(zip(cells, wanted, strict=True))]
+    cells = [by_key[key]._replace(out=f"{TAKES_FOLDER}/{by_key[key].id}/source", files=()) for key in wanted]
+    return [(cell._replace(position=place), key) for place, (cell, key) in enumerate(zip(cells, wanted, strict=True))]
 
 
 def _patch_of(basis: _Basis, cell: Cell, seed: int | None) -> SeedPatch:
@@ -259,8 +259,8 @@ def _check_patches(basis: _Basis, takes: Sequence[Takes]) -> None:
         cell, own = one.cell, one.cell.request
         found = after[cell.id][0] if cell.id in after else cell
         # Cells that it is generated from may be rerolled as well.
-        alone = replace(found.request, references=own.references, image=own.image)
-        if alone != replace(own, seed=one.new[0]):
+        alone = found.request._replace(references=own.references, image=own.image)
+        if alone != own._replace(seed=one.new[0]):
             raise UsageError(_more_than_seed(basis, cell, found))
 
 

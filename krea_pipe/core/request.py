@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, NewType, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, NewType, TypeAlias, TypeVar
 
 from krea_pipe.core.engine import EngineIdentity
 from krea_pipe.core.json_data import Json
@@ -111,12 +111,12 @@ class Weighted(Generic[Id]):
     strength: float
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One image to generate, every documented field explicit. A seed of None sends no seed.
 
     `image` is the source picture of image-to-image. `take` tells images without a seed apart, and is not sent. `engine`
-    is what draws it, unless the hosted Krea does.
+    is what draws it, unless the hosted Krea does. It is a tuple because columns of fields become tuples in a sixth of
+    the time that frozen dataclasses take, and there are as many requests as cells.
     """
 
     variant: str

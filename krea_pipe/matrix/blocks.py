@@ -1,9 +1,9 @@
 """Cells of one matrix that are made together, and the combinations of values that no rule leaves out."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import product
 from typing import TypeAlias
 
 from krea_pipe.core.errors import InvalidInput
@@ -19,11 +19,25 @@ AxisKey: TypeAlias = int | tuple[int, ...] | None
 """The indexes of the values of some axes."""
 
 
+@dataclass(frozen=True, slots=True)
+class BlockSpan:
+    """What blocks have in common that take all values of the inner axes, and the same ones of the axis before these.
+
+    `axis` is the position of that axis in a `Combination`; the axes before it have one value each in such a block. The
+    values begin with the one numbered `start`. `cells` are those of all blocks with the same values of the axes before.
+    """
+
+    axis: int
+    start: int
+    cells: int
+
+
 @dataclass
 class CellBlock:
     """Cells of one matrix that are made together, in the order of their combinations.
 
-    `sources` are the cells that they are generated for, by their numbers.
+    `sources` are the cells that they are generated for, by their numbers. Blocks of one matrix with the same `span`
+    differ only in axes before it.
     """
 
     resolver: Resolver
@@ -31,6 +45,7 @@ class CellBlock:
     sources: dict[int, SourceCell | None]
     drafts: dict[Combination, CellDraft] = field(default_factory=dict)
     """Those of some cells, which were needed before, perhaps to look at rules."""
+    span: BlockSpan | None = None
 
     @cached_property
     def first(self) -> "CellBlock":
@@ -80,6 +95,7 @@ class CellBlock:
 
     def add(self, other: "CellBlock") -> None:
         """Take the cells of another block, before any of these is made."""
+        self.span = None
         self.combinations += other.combinations
         self.sources |= other.sources
         self.drafts |= other.drafts
@@ -129,7 +145,7 @@ def joined_blocks(blocks: Iterable[CellBlock]) -> Iterator[CellBlock]:
 
 def blocks_of(
     resolver: Resolver,
-    combinations: Iterable[Combination],
+    indexes: Sequence[Sequence[int]],
     sources: dict[int, SourceCell | None],
     used: set[Trail],
     note: Callable[[CellProblem], None],
@@ -138,20 +154,19 @@ def blocks_of(
 
     Args:
         resolver: makes the drafts of their cells.
-        combinations: all combinations, in order.
+        indexes: the numbers that a combination may have at each position; of the first one, only one.
         sources: the cells that they are generated for, by their numbers.
         used: takes the places of the rules that match a cell.
         note: takes what is wrong with a cell when rules are evaluated; everything before that cell was given then.
     """
     matrix, rules = resolver.matrix, resolver.precedence
-    waiting = iter(combinations)
     if not resolver.is_dynamic and not matrix.exclude and not matrix.patch:
-        while chunk := list(islice(waiting, MOST_CELLS)):
-            yield CellBlock(resolver, chunk, sources)
+        for span, combinations in _spanned(indexes):
+            yield CellBlock(resolver, combinations, sources, span=span)
         return
     excluding, patching = 0, 0
     block = CellBlock(resolver, [], sources)
-    for combination in waiting:
+    for combination in product(*indexes):
         if len(block.combinations) == MOST_CELLS:
             yield block
             block = CellBlock(resolver, [], sources)
@@ -175,3 +190,21 @@ def blocks_of(
         yield block
     used.update(rule.trail for _, rule in rules.exclude.of(excluding))
     used.update(rule.trail for _, rule in rules.patch.of(patching))
+
+
+def _spanned(indexes: Sequence[Sequence[int]]) -> Iterator[tuple[BlockSpan, list[Combination]]]:
+    """All combinations in order, divided where the values of the inner axes begin again."""
+    axis, inner = len(indexes) - 1, 1
+    while axis > 1 and inner * len(indexes[axis]) <= MOST_CELLS:
+        inner *= len(indexes[axis])
+        axis -= 1
+    values = indexes[axis]
+    cells = len(values) * inner
+    if not cells:
+        return
+    blocks = -(-cells // MOST_CELLS)
+    size = -(-len(values) // blocks)
+    for outer in product(*indexes[:axis]):
+        for start in range(0, len(values), size):
+            some = [*([one] for one in outer), values[start : start + size], *indexes[axis + 1 :]]
+            yield BlockSpan(axis, start, cells), list(product(*some))

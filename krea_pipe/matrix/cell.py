@@ -1,7 +1,8 @@
 """One image of a pipeline, and a stage whose images are not known yet."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from krea_pipe.core.request import Request
 from krea_pipe.pipeline.cell_ids import Scalar
@@ -16,13 +17,12 @@ class RecipeFile:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """One image of the matrix: its place in the order of the file, its id, axes, path and request.
 
     `names` and `axes` are the names and values of its axes. `source` is the id of the cell that it is generated for.
     `template` is what its prompt was rendered from, None where the prompt of its source is used unchanged. `files` are
-    made from its image by the recipes of its stage.
+    made from its image by the recipes of its stage. It is a tuple for the same reason as its request.
     """
 
     position: int
@@ -40,7 +40,7 @@ class Cell:
         """The same cell in its place."""
         if position == self.position:
             return self
-        return replace(self, position=position)
+        return self._replace(position=position)
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,8 +252,8 @@ class Expansion:
             self._count_checks(resolver)
         number, cell = source
         sources = {number: None if cell is None else self._source_cell(cell, resolver.names)}
-        combinations = itertools.product([number], *_indexes(resolver.matrix, identity))
-        yield from blocks_of(resolver, combinations, sources, used, self.problems.note)
+        indexes = [[number], *_indexes(resolver.matrix, identity)]
+        yield from blocks_of(resolver, indexes, sources, used, self.problems.note)
 
     def _count_checks(self, resolver: Resolver) -> None:
         """Stop before too many conditions of rules are evaluated."""
@@ -281,9 +281,8 @@ class Expansion:
         kept = iter(
             [index in chosen or one.resolver.matrix.is_included or one.id in picked for index, one in enumerate(rows)]
         )
-        for block in blocks:
-            block.combinations = [combination for combination in block.combinations if next(kept)]
-        return [block for block in blocks if block.combinations]
+        rest = [block.of_some([one for one in block.combinations if next(kept)]) for block in blocks]
+        return [block for block in rest if block.combinations]
 
     def _picked(self, stage: Stage, rows: Sequence[CellDraft]) -> set[str]:
         """The cells that other stages need, whatever a sample leaves out."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
 from typing import Generic, TypeAlias, TypeVar, cast
@@ -39,7 +39,6 @@ from krea_pipe.pipeline.template import CostlyPieceError, Piece, TemplateProblem
 MOST_COMPARED = 20_000
 """Texts of the values of axes that are compared to find out whether paths can be the same."""
 _T = TypeVar("_T")
-_FIELDS = tuple(one.name for one in fields(Request))
 
 
 CellText: TypeAlias = tuple[str, str, str, str, str, str]
@@ -93,20 +92,22 @@ class MatrixParts:
         Raises:
             CellProblem: some cell cannot be made.
         """
+        count = len(block.combinations)
+        requests = zip(*[self._fields[name].column(block) for name in Request._fields], strict=True)
         columns = (
-            range(position, position + len(block.combinations)),
+            range(position, position + count),
             self.ids(block),
-            repeat(self._stage.name),
+            repeat(self._stage.name, count),
             self._names.column(block),
             self._scalars(block),
             self.outs(block),
-            map(Request, *[self._fields[name].column(block) for name in _FIELDS]),
+            map(Request._make, requests),
             self._sources.column(block),
             self._template.column(block),
             self.files(block),
         )
         keys = _keys(self._head.column(block), self._tail.column(block))
-        return zip(map(Cell, *columns), map(Key, keys), strict=True)
+        return zip(map(Cell._make, zip(*columns, strict=True)), keys, strict=True)
 
     def ids(self, block: CellBlock) -> Sequence[str]:
         """The ids of the cells of a block."""
@@ -329,11 +330,11 @@ def _encoded(tail: Joined) -> Part[tuple[str, bytes]]:
     return Part(tail.axes, lambda block: [(text, f"{text}{KEYED_AFTER}".encode()) for text in tail.column(block)])
 
 
-def _keys(heads: Iterable[tuple[str, "hashlib._Hash"]], tails: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+def _keys(heads: Iterable[tuple[str, "hashlib._Hash"]], tails: Iterable[tuple[str, bytes]]) -> Iterator[Key]:
     for (_, state), (_, rest) in zip(heads, tails, strict=True):
         whole = state.copy()
         whole.update(rest)
-        yield whole.hexdigest()
+        yield cast("Key", whole.hexdigest())
 
 
 def _members(axes: Iterable[tuple[str, Scalar]]) -> str:

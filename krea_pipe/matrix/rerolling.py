@@ -180,9 +180,8 @@ def take_cells(takes: Takes, axis: str, position: int) -> list[tuple[Cell, Key]]
     original: Scalar = takes.given if axis == _AXES[0] else "original"
     for place, seed in enumerate(takes.seeds):
         part = "none" if seed is None else f"s{seed}"
-        request = replace(cell.request, seed=seed)
-        one = replace(
-            cell,
+        request = cell.request._replace(seed=seed)
+        one = cell._replace(
             position=position + place,
             id=cell.id if seed == cell.request.seed else f"{cell.id}/{part}",
             names=(*cell.names, axis),

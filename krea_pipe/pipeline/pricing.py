@@ -57,6 +57,8 @@ class PriceList:
         """The price of the image of a request: the highest of those of its variant, aspect ratio and resolution."""
         own = class_of(request)
         price = self.variants[request.variant][own]
+        if not self.ratios and not self.resolutions:
+            return price
         for rate in (self.ratios.get(request.aspect_ratio), self.resolutions.get(request.resolution)):
             if rate and rate[own].usd > price.usd:
                 price = rate[own]

@@ -37,7 +37,7 @@ def joint_plan(plans: Sequence[Plan]) -> Plan:
 
 def _cell(cell: Cell, number: int, pipeline: str) -> Cell:
     source = None if cell.source is None else _stage(cell.source, number)
-    return replace(cell, id=f"{pipeline}/{cell.id}", stage=_stage(cell.stage, number), source=source)
+    return cell._replace(id=f"{pipeline}/{cell.id}", stage=_stage(cell.stage, number), source=source)
 
 
 def _stage(name: str, number: int) -> str:

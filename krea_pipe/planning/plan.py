@@ -4,7 +4,7 @@ The plan holds distinct requests, and cells point at them, many to one: what two
 function of the files and the store alone, so it needs no key, no network and no clock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -125,6 +125,10 @@ class Submit:
 
     again: bool = False
     name = "submit"
+
+
+_NEW, _NOTHING = Submit(), Decimal(0)
+"""The action for a request of which nothing is known, and the price where nothing is billed: the same for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,15 +338,23 @@ def make_plan(
     Returns:
         The plan, without the needs of stages and those that wait.
     """
-    groups: dict[Key, list[Cell]] = {}
-    for cell, key in cells:
-        groups.setdefault(key, []).append(cell)
     maker = _StepMaker(known, fingerprints, options)
-    steps = tuple(maker.step(key, group) for key, group in groups.items())
+    steps = tuple([maker.step(key, group) for key, group in _by_key(cells).items()])
     with_images = [step for step in steps if step.request.has_images]
     sent = [step.request for step in with_images if isinstance(step.action, Submit)]
     asked = [step.request for step in with_images if needs_call(step.action)]
     return Plan(options.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
+
+
+def _by_key(cells: Sequence[tuple[Cell, Key]]) -> Mapping[Key, tuple[Cell, ...]]:
+    """The cells of each request, in the order of the file."""
+    alone = {key: (cell,) for cell, key in cells}
+    if len(alone) == len(cells):
+        return alone
+    groups: dict[Key, list[Cell]] = {key: [] for key in alone}
+    for cell, key in cells:
+        groups[key].append(cell)
+    return {key: tuple(group) for key, group in groups.items()}
 
 
 def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:
@@ -350,19 +362,28 @@ def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Im
     return [fingerprints.by_source[source] for source in sources if isinstance(source, ByDigest)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _StepMaker:
     known: Known
     fingerprints: Fingerprints
     options: PlanOptions
 
-    def step(self, key: Key, cells: list[Cell]) -> Step:
+    def step(self, key: Key, cells: tuple[Cell, ...]) -> Step:
         request = cells[0].request
-        action, reason = self._decide(key, cells[0])
-        price = Decimal(0) if self.options.free else self.options.prices.of(request).usd
+        price = _NOTHING if self.options.free else self.options.prices.of(request).usd
         before = self._before(cells[0])
+        if before is None and key not in self._mentioned:
+            return Step(request, key, price, _NEW, "new", cells)
+        action, reason = self._decide(key, cells[0])
         change = prompt_change(reason, before, request.fields()) if before else None
-        return Step(request, key, price, action, reason, tuple(cells), change)
+        return Step(request, key, price, action, reason, cells, change)
+
+    @cached_property
+    def _mentioned(self) -> Set[str]:
+        """The keys of which anything is known: every other one is new."""
+        known, journal, options = self.known, self.known.journal, self.options
+        stored = (known.results, known.damaged, known.lost, options.locked, options.offers)
+        return set().union(*stored, journal.open, journal.lost, journal.in_flight, journal.failed)
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
         if key in self.known.results:
@@ -464,4 +485,5 @@ class _StepMaker:
 
     def _before(self, cell: Cell) -> Mapping[str, Json] | None:
         """The fields of the last request of a cell."""
-        return self.known.before.get(f"{self.options.pipeline}/{cell.id}")
+        before = self.known.before
+        return before.get(f"{self.options.pipeline}/{cell.id}") if before else None

@@ -1,6 +1,7 @@
 """What cells have in common is computed once: none of them may differ from the same cell made by itself."""
 
 import json
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from plain_expansion import expand_plainly
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput
+from krea_pipe.matrix import blocks
 
 WORDS = ["amber", "wet slate", "no", "16:9", "a b/c", "Ünïcode é", "a.b", "A1", "  pad ", "Straße", "lpt1", '"q"', "#1"]
 SEPARATORS = ["", " ", ", ", "-", "/", "  ", "_x"]
@@ -173,6 +175,24 @@ def test_every_cell_is_as_if_it_were_made_by_itself(load, data):
     assert [row_of(*one, text) for one, text in zip(found, requests, strict=True)] == wanted
     keyed = [(cell.id, cell.stage, dict(zip(cell.names, cell.axes, strict=True)), cell.out, key) for cell, key in found]
     assert [(*start, json.loads(axes), out, key) for *start, axes, out, key, _ in texts] == keyed
+
+
+@pytest.mark.parametrize("cells", [4, 30])
+@pytest.mark.parametrize("order", ["acns", "cnas"])
+def test_blocks_share_only_what_is_the_same_in_both(load, order, cells):
+    axes = {"a": ["x", "y"], "creativity": ["raw", "low", "high"], "n": {"count": 5}, "seed": [1, 2]}
+    matrix = {name: axes[name] for name in sorted(axes, key=lambda name: order.index(name[0]))}
+    first = {"prompt": "{{ n }} of {{ a }}", "out": "{{ a }}-{{ n }}/{{ creativity }}{{ seed }}", "matrix": matrix}
+    second = {
+        "for_each": "first",
+        "prompt": "{{ source.prompt }} {{ m }}{{ k }}",
+        "matrix": {"m": [1, 2], "k": [1, 2]},
+    }
+    loaded = load({"version": 1, "stages": {"first": first, "second": second}})
+    with patch.object(blocks, "MOST_CELLS", cells):
+        found, texts, _ = made(loaded)
+    requests = [request for *_, request in texts]
+    assert [row_of(*one, text) for one, text in zip(found, requests, strict=True)] == expand_plainly(loaded)
 
 
 def test_a_path_that_is_the_id_of_a_cell_keeps_what_looks_like_a_suffix(load):

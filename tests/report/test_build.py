@@ -46,7 +46,7 @@ def test_a_cell_that_may_be_billed_shows_what_it_may_have_cost(small_report):
 @pytest.mark.parametrize("status", ["succeeded", "uncertain"])
 def test_what_two_cells_share_costs_once(status):
     stage, [(step, outcome)] = make_stage("lamp", {"seed": [1]}, lambda _: status)
-    twin = replace(step.cells[0], id="lamp/twin", out="lamp/twin")
+    twin = step.cells[0]._replace(id="lamp/twin", out="lamp/twin")
     report = make_report((stage, [(replace(step, cells=(*step.cells, twin)), outcome)]))
     assert [(row.cost_usd, row.reason) for row in report.rows] == [
         (PRICE, "new"),
