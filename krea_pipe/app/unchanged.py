@@ -25,6 +25,7 @@ from krea_pipe.planning.stale_files import find_stale_files
 from krea_pipe.report.folder import FORM_NAMES, RECORD, last_run, read_head
 from krea_pipe.report.recipe_delivery import RecipeDelivery, not_made
 from krea_pipe.store.atomic import write_atomically
+from krea_pipe.store.journal_summary import write_summary
 from krea_pipe.store.plain import is_plain, read_plain
 
 STATE = "state.txt"
@@ -51,6 +52,7 @@ def unchanged_run(prepared: Prepared, home: Path) -> FinishedRun | None:
     if (lock and (lock.changes or lock.drifted)) or recipes is None or (pruned is None) != (prepared.produced is None):
         return None
     prepared.delivery.remember()
+    write_summary(prepared.space.journal, prepared.replay)
     report = read_head(folder / RECORD)
     return FinishedRun(
         *(report, folder, Ending(), (), lock, (), prepared.fetched, prepared.loaded.of_cells, recipes, pruned),
@@ -61,6 +63,7 @@ def unchanged_run(prepared: Prepared, home: Path) -> FinishedRun | None:
 def note_state(prepared: Prepared, finished: FinishedRun) -> None:
     """Leave the digest beside the report of a run that had nothing to do, for the next one to compare."""
     if finished.report.exit_code == ExitCode.DONE and not finished.problems and is_reused(prepared):
+        write_summary(prepared.space.journal, prepared.replay)
         write_atomically(finished.folder / STATE, f"{state_of(prepared)}\n".encode(), durable=False)
 
 

@@ -162,7 +162,7 @@ class ImageTask(PaidRequest[Outcome]):
         if job.was_stored:
             return bool(await self.session.journal_writer.ask(lambda replay: replay.drawn_by.get(key) != run_id))
         return bool(job.counted_by) and bool(
-            await self.session.journal_writer.ask(lambda replay: job.counted_by in replay.reported)
+            await self.session.journal_writer.ask(lambda replay: replay.has_reported(job.counted_by))
         )
 
     def _count(self, outcome: Outcome) -> None:

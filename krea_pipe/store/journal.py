@@ -4,6 +4,7 @@ One line each for the events of `store.events`, on disk before the next step is 
 the lines; nothing else remembers it. `Submitting` and `Attached` are claims as well: see `store.ledger`.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,13 +45,14 @@ class Journal:
         return state
 
     def follow(self, state: Replay) -> Iterator[JournalLine]:
-        """Every whole line after what a state has read; its `size` moves on.
+        """Every whole line after what a state has read, which must not be a part; its `size` moves on.
 
         A last line without an end was cut off by a crash before anything followed from it.
 
         Raises:
             StateError: the file cannot be read, or a later version has written an event that is not known.
         """
+        assert not state.is_partial, "lines can only follow all lines before them"
         try:
             if os.stat(self.path).st_size == state.size:  # noqa: PTH116 (asked before every line)
                 return
@@ -61,9 +63,11 @@ class Journal:
             return
         except OSError as error:
             raise self._failed("read", error) from error
-        whole = data.rfind(b"\n") + 1
-        state.size += whole
-        for text in data[:whole].splitlines():
+        whole = data[: data.rfind(b"\n") + 1]
+        if state.size == 0:
+            state.read_at_once = len(whole), hashlib.sha256(whole).hexdigest()
+        state.size += len(whole)
+        for text in whole.splitlines():
             try:
                 line = decode(text)
             except UnknownEvent as error:

@@ -49,7 +49,7 @@ def read_summary(journal: Journal) -> Replay | None:
         journal: the journal.
 
     Returns:
-        A state without everything else; None if there is no summary of just these lines.
+        A state without everything else; None without a summary of just these lines.
     """
     try:
         data = json.loads(read_plain(journal.path.with_name(SUMMARY), _MOST_BYTES))

@@ -27,9 +27,9 @@ _NAMES = 9_000
 class Known:
     """Intact results by key, keys whose stored image is missing or damaged, the last request of each cell.
 
-    `unkept` are the results that the journal alone knows: a run was killed before it could keep them as facts.
-    `alive` are the runs in progress. `lost` has the results whose images are missing or damaged, as far
-    as they can be read.
+    The `journal` is partial if there is a result for every key. `unkept` are the results that the journal alone knows:
+    a run was killed before it could keep them as facts. `alive` are the runs in progress. `lost` has the results whose
+    images are missing or damaged, as far as they can be read.
     """
 
     results: Mapping[str, Result]
@@ -55,16 +55,19 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
         StateError: The cache or the journal cannot be read.
     """
     wanted = dict.fromkeys(keys.values())
-    alive = space.presence.alive()  # before the journal: a run that ends in between has reported
-    replay = space.read_journal()
     stored: dict[str, Stored] = space.facts.read_as(stored_in, wanted, RESULT)
-    results, damaged, unkept, lost = StoredResults(), set(), set(), dict[str, Result]()
+    results, lacking = StoredResults(), list[str]()
     for key in wanted:
-        fact = stored.pop(key, None)
+        fact = stored.get(key)
         if fact is not None and space.blobs.is_intact(*image_and_stamp(fact)):
             results.add(key, fact)
-            continue
-        logged = replay.result(key)
+        else:
+            lacking.append(key)
+    alive = space.presence.alive()  # before the journal: a run that ends in between has reported
+    replay = space.read_journal(are_all_stored=not lacking)
+    damaged, unkept, lost = set(), set(), dict[str, Result]()
+    for key in lacking:
+        fact, logged = stored.get(key), replay.result(key)
         if logged is not None and space.blobs.is_intact(logged.sha256, None):
             results.add(key, (logged, None))
             unkept.add(key)

@@ -188,7 +188,9 @@ class Replay:
     the job of a lost answer, and have generated something else. `listed` numbers the jobs that Krea's list has shown
     and no answer had named, in the order of the lines, and `listed_at_start` says how many there were before the first
     POST of a run. `completed` has the last finished job of each API and account, and `made_after` for its last POSTs
-    with exact times `after` and the `created_at` of the job. `size` is how many bytes were read.
+    with exact times `after` and the `created_at` of the job. `size` is how many bytes were read, and `read_at_once` how
+    many the first time, with their SHA-256. `with_report` are runs whose report is there although no line says so.
+    `is_partial` says that only `drawn_by` of results that no report has, and `adopted`, are known.
     """
 
     in_flight: dict[str, InFlight] = field(default_factory=dict)
@@ -207,30 +209,23 @@ class Replay:
     completed: dict[tuple[str, str], InFlight] = field(default_factory=dict)
     made_after: dict[tuple[str, str], deque[tuple[str, str]]] = field(default_factory=dict)
     size: int = 0
+    read_at_once: tuple[int, str] = field(default=(0, ""), repr=False, compare=False)
+    with_report: set[str] = field(default_factory=set)
+    is_partial: bool = False
+
+    def has_reported(self, run: str) -> bool:
+        """Whether a run has written its report."""
+        return run in self.reported or run in self.with_report
 
     def result(self, key: str) -> Result | None:
-        """Read the result of a finished request.
-
-        Args:
-            key: the key of the request.
-
-        Returns:
-            The result, or None when the journal has none that can be read.
-        """
+        """The result of a finished request, or None when the journal has none that can be read."""
         try:
             return Result.from_json(self.done[key])
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
 
     def drawn_job(self, key: str) -> InFlight | None:
-        """Find the job that drew the result of a request.
-
-        Args:
-            key: the key of the request.
-
-        Returns:
-            The job, to be waited for once more, or None when the journal does not know it.
-        """
+        """The job that drew the result of a request, to be waited for once more; None when it is not known."""
         drawn = self.drawn.get(key)
         if drawn is None:
             return None
@@ -296,7 +291,7 @@ class Replay:
         Returns:
             Whether it is counted.
         """
-        return key not in self.drawn_by or self.drawn_by[key] in self.reported
+        return key not in self.drawn_by or self.has_reported(self.drawn_by[key])
 
     def is_counted(self, key: str) -> bool:
         """Tell whether a report has the price of the job in flight.
@@ -310,7 +305,7 @@ class Replay:
         job = self.in_flight.get(key)
         if job is None:
             return False
-        return self.is_reported(key) if job.was_stored else job.counted_by in self.reported
+        return self.is_reported(key) if job.was_stored else self.has_reported(job.counted_by)
 
     def state(self, key: str) -> State:
         """Tell the state of a request by the lines; what was written last about it counts.
@@ -426,7 +421,7 @@ class Replay:
                 self._disown(line.key)
 
     def _take_lack(self, line: JournalLine, job: InFlight, code: str) -> None:
-        counted_by = job.counted_by if job.counted_by in self.reported else line.run
+        counted_by = job.counted_by if self.has_reported(job.counted_by) else line.run
         self.in_flight[line.key] = replace(job, unfetched=line.run, lack=code, counted_by=counted_by)
 
     def _take_job(self, line: JournalLine, event: Submitted | Adopted) -> None:
@@ -481,7 +476,7 @@ class Replay:
             self.drawn[key] = _drawn(job)
             return
         counted_by = job.counted_by if job is not None else ""
-        self.drawn_by[key] = counted_by if counted_by in self.reported else line.run
+        self.drawn_by[key] = counted_by if self.has_reported(counted_by) else line.run
         self.adopted.discard(key)
         self.drawn.pop(key, None)
         if job is not None:

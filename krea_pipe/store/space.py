@@ -8,6 +8,7 @@ from krea_pipe.store.blobs import Blobs
 from krea_pipe.store.cache import Facts
 from krea_pipe.store.home import check_owner
 from krea_pipe.store.journal import Journal
+from krea_pipe.store.journal_summary import read_summary
 from krea_pipe.store.plain import check_files, check_folders, check_shards, is_plain, read_plain
 from krea_pipe.store.presence import Presence
 from krea_pipe.store.replay import Replay
@@ -65,8 +66,11 @@ class Space:
         except OSError:
             return None
 
-    def read_journal(self) -> Replay:
+    def read_journal(self, *, are_all_stored: bool = False) -> Replay:
         """Read what the journal says; a run whose report is there has reported, be the disk too full to write that.
+
+        Args:
+            are_all_stored: Whether no image is missing, so that a summary of the journal is enough, if there is one.
 
         Returns:
             The state that follows from the lines.
@@ -74,9 +78,9 @@ class Space:
         Raises:
             StateError: The journal cannot be read.
         """
-        replay = self.journal.replay()
+        replay = (read_summary(self.journal) if are_all_stored else None) or self.journal.replay()
         counting = {*replay.drawn_by.values(), *(job.counted_by for job in replay.in_flight.values())}
-        replay.reported |= {run for run in counting - replay.reported if self._has_report(run)}
+        replay.with_report = {run for run in counting - replay.reported if self._has_report(run)}
         return replay
 
     def _has_report(self, run: str) -> bool:
