@@ -85,6 +85,12 @@ def trees():
     return {name_of(path): ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 
+@cache
+def nodes(tree):
+    """Every node of a module, found once: to walk a tree takes as long as to parse it."""
+    return tuple(ast.walk(tree))
+
+
 def of_each(things):
     """Makes one test of a check of each of many things, which says all that is wrong: a test for each would take longer
     to hand out than to run."""
@@ -112,7 +118,7 @@ def room_of(module: str) -> str:
 
 def imports(tree):
     """Every module that a tree imports, with the name that it takes; those for types alone as well."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -165,7 +171,7 @@ def test_private_names_stay_in_their_module(module):
     own = {name for name, _ in imports(tree)}
     taken = [name for source, name in imports(tree) if source.startswith("krea_pipe.") and re.match("_(?!_)", name)]
     modules = {name.rpartition(".")[2] for name in own if name in trees()}
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             taken += [node.attr] if node.attr.startswith("_") and node.attr != "_replace" else []  # of named tuples
     assert taken == []
@@ -176,7 +182,7 @@ def test_the_journal_has_one_reader(module):
     """Whoever compares the name of an event gives it a meaning."""
     if module in READERS:
         return
-    for node in ast.walk(trees()[module]):
+    for node in nodes(trees()[module]):
         compared = []
         if isinstance(node, ast.Compare):
             compared = [node.left, *node.comparators]
@@ -201,7 +207,7 @@ def test_the_source_of_an_image_is_text_in_one_place(module):
     """Elsewhere it is a type: whoever compares the begin of its text has to know all kinds of source."""
     if module == "krea_pipe.core.request":
         return
-    for node in ast.walk(trees()[module]):
+    for node in nodes(trees()[module]):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             assert not re.match(r"(sha256|key):(?! )", node.value), f"line {node.lineno}"
 
@@ -215,7 +221,7 @@ def test_no_module_changes_what_a_module_is(module):
 def test_imports_stand_at_the_top(module):
     inside = [
         node.lineno
-        for scope in ast.walk(trees()[module])
+        for scope in nodes(trees()[module])
         if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef))
         for node in ast.walk(scope)
         if isinstance(node, (ast.Import, ast.ImportFrom))
@@ -242,7 +248,7 @@ def test_files_are_short_and_named_for_what_they_are_about(path):
 
 @of_each(trees)
 def test_functions_are_short(module):
-    for node in ast.walk(trees()[module]):
+    for node in nodes(trees()[module]):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert node.end_lineno - node.lineno < MAX_FUNCTION, f"{module}.{node.name}"
 
@@ -251,7 +257,7 @@ def test_functions_are_short(module):
 def test_only_the_command_line_prints_or_ends_the_program(module):
     if room_of(module) == "cli":
         return
-    for node in ast.walk(trees()[module]):
+    for node in nodes(trees()[module]):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in {"print", "exit", "quit", "sys.exit", "os._exit", "input"}, f"{module}:{node.lineno}"
@@ -271,7 +277,7 @@ def test_errors_are_named_where_they_are_caught(module):
     """Two boundaries alone take whatever comes: the program's, and that of the thread that writes the journal."""
     broad = [
         node.lineno
-        for node in ast.walk(trees()[module])
+        for node in nodes(trees()[module])
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or names_in(node.type) & {"Exception", "BaseException"})
     ]
@@ -281,4 +287,4 @@ def test_errors_are_named_where_they_are_caught(module):
 
 
 def names_in(tree):
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return {node.id for node in nodes(tree) if isinstance(node, ast.Name)}
