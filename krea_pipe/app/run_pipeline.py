@@ -256,7 +256,7 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Loc
     try:
         with exclusive(lockfiles_lock(prepared.space.folder.parent)):
             # Read again: another run may have written since.
-            found = update_lock(replace(locking, lock=read_lock(locking.lock.file)), prepared.plan, outcomes)
+            found = update_lock(replace(locking, read=read_lock(locking.file)), prepared.plan, outcomes)
             remember_lock(prepared.space, found.lock.file)
             write_atomically(found.lock.file, found.lock.to_text().encode())
     except KreaPipeError as error:
