@@ -47,7 +47,6 @@ from krea_pipe.planning.budget import (
 )
 from krea_pipe.planning.keyed_cells import KeyedCell as KeyedCell
 from krea_pipe.planning.lock_check import LockOptions, check_frozen
-from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.plan import (
     Hold,
     Plan,
@@ -118,6 +117,8 @@ def run_pipeline(
         prepared = prepare_run(loaded, home, execution, out=out, options=options)
         if options.names_last_report and (last := unchanged_run(prepared, home)) is not None:
             return last
+        if prepared.locking is not None:
+            prepared.locking.check()
         from krea_pipe.app.run_pipeline import finish_run  # noqa: PLC0415 (the report, which others do without)
 
         finished = finish_run(prepared, runs_folder(home) / run_id, started_at, execution, listen)
@@ -146,6 +147,8 @@ def prepare_run(loaded: Loaded, home: Path, execution: Execution, *, out: Path, 
     space = open_space(home, target.space)
     basis = planned(loaded, space, target, options)
     locking = _locking(basis, target, options)
+    if locking is not None and not options.names_last_report:
+        locking.check()
     if locking is not None and options.frozen:
         check_frozen(basis.plan, locking.lock)
     fetched = fetch_copies(loaded, space, target, options, basis)
@@ -283,9 +286,10 @@ def _locking(basis: PlannedRun, target: Target, options: RunOptions) -> LockOpti
     """
     if options.lock is None or not (options.frozen or target.kind != "local"):
         return None
-    lock = basis.lock or read_lock(options.lock)
     keys = {cell.id: key for cell, key in basis.found}
-    return LockOptions(lock, basis.cells_gone(), not options.frozen, options.frozen, target.space, keys)
+    return LockOptions(
+        options.lock, basis.lock, basis.cells_gone(), not options.frozen, options.frozen, target.space, keys
+    )
 
 
 def new_run_id(name: str, moment: datetime) -> str:

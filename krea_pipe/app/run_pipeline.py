@@ -255,9 +255,9 @@ def _keep_lock(prepared: Prepared, outcomes: Mapping[Key, Outcome]) -> tuple[Loc
         return found, None
     try:
         with exclusive(lockfiles_lock(prepared.space.folder.parent)):
-            current = read_lock(locking.lock.file)
+            current = read_lock(locking.file)
             if current != locking.lock:  # another run has written since
-                found = update_lock(replace(locking, lock=current), prepared.plan, outcomes)
+                found = update_lock(replace(locking, read=current), prepared.plan, outcomes)
             remember_lock(prepared.space, found.lock.file)
             write_atomically(found.lock.file, found.lock.to_lines())
     except KreaPipeError as error:

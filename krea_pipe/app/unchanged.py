@@ -14,11 +14,12 @@ from krea_pipe.app.execution import Prepared
 from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.core.errors import KreaPipeError
 from krea_pipe.core.exit_codes import ExitCode
-from krea_pipe.core.outcome import Ending, Outcome
+from krea_pipe.core.outcome import Ending
 from krea_pipe.core.request import source_text
 from krea_pipe.executor.prune import Pruned
 from krea_pipe.matrix.picking import picks_file
-from krea_pipe.planning.lock_check import LockUpdate, update_lock
+from krea_pipe.planning.lock_check import LockUpdate
+from krea_pipe.planning.lockfile import Lockfile, lock_bytes
 from krea_pipe.planning.plan import Reuse, Step
 from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.stale_files import find_stale_files
@@ -48,11 +49,12 @@ def unchanged_run(prepared: Prepared, home: Path) -> FinishedRun | None:
     folder = last_run(home)
     if folder is None or not is_reused(prepared) or not _is_noted(folder, state_of(prepared)):
         return None
-    lock, recipes, pruned = _lock(prepared), _recipes(prepared), _pruned(prepared)
-    if (lock and (lock.changes or lock.drifted)) or recipes is None or (pruned is None) != (prepared.produced is None):
+    recipes, pruned = _recipes(prepared), _pruned(prepared)
+    if recipes is None or (pruned is None) != (prepared.produced is None):
         return None
     prepared.delivery.remember()
     write_summary(prepared.space.journal, prepared.replay)
+    lock = None if prepared.locking is None else LockUpdate(Lockfile(prepared.locking.file), 0, ())
     report = read_head(folder / RECORD)
     return FinishedRun(
         *(report, folder, Ending(), (), lock, (), prepared.fetched, prepared.loaded.of_cells, recipes, pruned),
@@ -62,7 +64,8 @@ def unchanged_run(prepared: Prepared, home: Path) -> FinishedRun | None:
 
 def note_state(prepared: Prepared, finished: FinishedRun) -> None:
     """Leave the digest beside the report of a run that had nothing to do, for the next one to compare."""
-    if finished.report.exit_code == ExitCode.DONE and not finished.problems and is_reused(prepared):
+    is_done = finished.report.exit_code == ExitCode.DONE and not finished.problems and _is_locked(prepared, finished)
+    if is_done and is_reused(prepared):
         write_summary(prepared.space.journal, prepared.replay)
         write_atomically(finished.folder / STATE, f"{state_of(prepared)}\n".encode(), durable=False)
 
@@ -95,6 +98,12 @@ def state_of(prepared: Prepared) -> str:
     return digest.hexdigest()
 
 
+def _is_locked(prepared: Prepared, finished: FinishedRun) -> bool:
+    """Whether the lock file has just the images of a run now."""
+    locking, lock = prepared.locking, finished.kept
+    return locking is None or (lock is not None and not lock.drifted and (locking.writes or not lock.changes))
+
+
 def _settings(prepared: Prepared) -> Iterator[object]:
     target, pipeline = prepared.target, prepared.loaded.pipeline
     yield __version__, target.kind, target.base, Path.cwd(), prepared.delivery.folder, prepared.cap
@@ -105,8 +114,12 @@ def _settings(prepared: Prepared) -> Iterator[object]:
 
 
 def _files(prepared: Prepared) -> Iterator[object]:
-    """The texts of the pipeline's files, and the picks, which pages show."""
+    """The texts of the pipeline's files, the lock file, and the picks, which pages show."""
     pipeline = prepared.loaded.pipeline
+    if prepared.locking is not None:
+        data = lock_bytes(prepared.locking.file)
+        yield prepared.locking.file, data and hashlib.sha256(data).hexdigest()
+        yield len(prepared.locking.keys), prepared.locking.frozen
     for file in pipeline.document.files:
         yield file.file, file.text
     for stage in pipeline.stages:
@@ -136,14 +149,6 @@ def _is_noted(folder: Path, state: str) -> bool:
     with suppress(OSError, KreaPipeError):
         return read_plain(folder / STATE).decode("ascii", "replace").strip() == state
     return False
-
-
-def _lock(prepared: Prepared) -> LockUpdate | None:
-    if prepared.locking is None:
-        return None
-    results = {step.key: step.action.result for step in prepared.plan.steps if isinstance(step.action, Reuse)}
-    outcomes = {key: Outcome("reused", result=result) for key, result in results.items()}
-    return update_lock(prepared.locking, prepared.plan, outcomes)
 
 
 def _recipes(prepared: Prepared) -> RecipeDelivery | None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from krea_pipe.core.errors import NotLocked, Problem
@@ -9,7 +11,7 @@ from krea_pipe.core.likeness import distance
 from krea_pipe.core.outcome import Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.matrix.cell import Cell
-from krea_pipe.planning.lockfile import Lockfile, LockLine, locks_beside, space_mark
+from krea_pipe.planning.lockfile import Lockfile, LockLine, locks_beside, read_lock, space_mark
 from krea_pipe.planning.plan import Plan, Reuse, Step
 
 LockState: TypeAlias = Literal["accepted", "changed", "new", "missing"]
@@ -40,20 +42,39 @@ class Review:
         return self.state in ("changed", "new")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LockOptions:
-    """How a run uses a lock file: `frozen` generates only what is in it, `writes` keeps it up to date.
+    """How a run uses a lock `file`: `frozen` generates only what is in it, `writes` keeps it up to date.
 
+    `read` are its lines, unless they have not been needed yet.
     `is_gone` says whether the pipeline no longer has a cell with an id, `keys` are the keys of all cells that it has.
     `space` names the store of the API.
     """
 
-    lock: Lockfile
+    file: Path
+    read: Lockfile | None
     is_gone: Callable[[str], bool]
     writes: bool
     frozen: bool
     space: str
     keys: Mapping[str, Key] = field(default_factory=dict)
+
+    @cached_property
+    def lock(self) -> Lockfile:
+        """The lines of the file.
+
+        Raises:
+            InvalidInput: they cannot be read.
+        """
+        return self.read or read_lock(self.file)
+
+    def check(self) -> None:
+        """Refuse a lock file that cannot be read, before anything is done.
+
+        Raises:
+            InvalidInput: as for `lock`.
+        """
+        _ = self.lock
 
 
 @dataclass(frozen=True, slots=True)

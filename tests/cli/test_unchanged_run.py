@@ -1,5 +1,7 @@
 """A run that has nothing to do and would report the same again names the last report; any other run writes one."""
 
+import json
+
 import pytest
 
 import krea_pipe
@@ -103,6 +105,24 @@ CHANGES = {
     "an empty digest": lambda project, last: project.write(f".krea-pipe/runs/{last}/state.txt", ""),
     "a line of the lock file is missing": lambda project, _: lose(project, "lamp.lock.jsonl"),
 }
+
+
+def test_a_damaged_lock_file_is_refused_before_anything_is_done(project, last):
+    before = (project.path / "lamp.lock.jsonl").read_text()
+    project.write("lamp.lock.jsonl", before + "<<<<<<<\n")
+    done = project.run("run", "lamp.yaml", "--json")
+    assert (done.code, done.json["error"]["code"], len(runs(project))) == (2, "merge_conflict", 2)
+    project.write("lamp.lock.jsonl", before)
+    assert run(project) == last
+
+
+def test_an_image_that_is_not_the_accepted_one_is_reported_each_time(project, last):
+    lines = (project.path / "lamp.lock.jsonl").read_text().splitlines()
+    drawn = [json.loads(line) for line in lines]
+    project.write("lamp.lock.jsonl", "".join(json.dumps(line | {"sha256": "0" * 64}) + "\n" for line in drawn))
+    drifted = [project.run("run", "lamp.yaml", "--json").json for _ in range(3)]
+    assert [len(said["lock"]["drifted"]) for said in drifted] == [2, 2, 2]
+    assert len({said["run_id"] for said in drifted} | {last}) == 4
 
 
 @pytest.mark.parametrize("change", CHANGES)
