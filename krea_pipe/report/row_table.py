@@ -40,7 +40,9 @@ def row_tables(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _data(row: Row) -> _Record:
-    return {**cast("_Record", json_default(row)), "timings": json_default(row.timings)}
+    data = cast("dict[str, object]", json_default(row))
+    data["timings"] = json_default(row.timings)
+    return data
 
 
 def _table(records: Sequence[_Record], outer: Mapping[str, Sequence[object]]) -> Iterator[str]:

@@ -15,6 +15,11 @@ SETTLED = """async () => {
   while (document.querySelector(".cell .picture:not([data-painted])")) await new Promise(requestAnimationFrame);
 }"""
 
+BELOW = """() => {
+  const tops = [...document.querySelectorAll(".cell")].map((cell) => cell.getBoundingClientRect().top);
+  return tops.filter((top) => top >= innerHeight).length;
+}"""
+
 
 @pytest.fixture(scope="module")
 def report():
@@ -117,6 +122,14 @@ def test_pictures_that_pass_by_are_not_asked_for_and_those_that_stay_are_shown(o
     assert len(widths) > 20
     assert all(widths)
     assert len(pictures_in(asked)) < 2 * NEAR
+
+
+def test_what_the_window_shows_does_not_wait_for_what_is_near_it(open_page, folder):
+    page = open_page("about:blank")
+    page.add_init_script(f"addEventListener('load', () => {{ window.early = ({BELOW})(); }})")
+    page.goto((folder / "report.html").as_uri())
+    page.wait_for_function(BELOW)
+    assert page.evaluate("early") == 0
 
 
 def test_what_is_scrolled_to_is_drawn_with_its_own_heads(opened):
