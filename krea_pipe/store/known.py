@@ -11,7 +11,7 @@ from krea_pipe.store.replay import Replay
 from krea_pipe.store.space import Space
 from krea_pipe.store.stored_results import (
     RESULT,
-    Stored,
+    StoredFact,
     StoredResults,
     image_and_stamp,
     result_in,
@@ -55,7 +55,7 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
         StateError: The cache or the journal cannot be read.
     """
     wanted = dict.fromkeys(keys.values())
-    stored: dict[str, Stored] = space.facts.read_as(stored_in, wanted, RESULT)
+    stored: dict[str, StoredFact] = space.facts.read_as(stored_in, wanted, RESULT)
     results, lacking = StoredResults(), list[str]()
     for key in wanted:
         fact = stored.get(key)

@@ -214,18 +214,39 @@ class Replay:
     is_partial: bool = False
 
     def has_reported(self, run: str) -> bool:
-        """Whether a run has written its report."""
+        """Whether a run has written its report.
+
+        Args:
+            run: The id of the run.
+
+        Returns:
+            False also for a run that the journal does not mention.
+        """
         return run in self.reported or run in self.with_report
 
     def result(self, key: str) -> Result | None:
-        """The result of a finished request, or None when the journal has none that can be read."""
+        """The result of a finished request.
+
+        Args:
+            key: The key of the request.
+
+        Returns:
+            None when the journal has no result that can be read.
+        """
         try:
             return Result.from_json(self.done[key])
         except (KeyError, ValueError, TypeError, ArithmeticError):
             return None
 
     def drawn_job(self, key: str) -> InFlight | None:
-        """The job that drew the result of a request, to be waited for once more; None when it is not known."""
+        """The job that drew the result of a request, to be waited for once more.
+
+        Args:
+            key: The key of the request.
+
+        Returns:
+            None when it is not known.
+        """
         drawn = self.drawn.get(key)
         if drawn is None:
             return None

@@ -15,7 +15,7 @@ RESULT = "result:"
 
 StoredText: TypeAlias = str
 """The fields of a result in their order, then the size and the time of change of its image, separated by spaces."""
-Stored: TypeAlias = StoredText | tuple[Result | None, Stamp | None]
+StoredFact: TypeAlias = StoredText | tuple[Result | None, Stamp | None]
 """A fact: its text, or what a fact in another form holds of a result and of the stamp of its image."""
 
 _WORD = r"([!#-\[\]-~]*)"
@@ -29,7 +29,7 @@ _FACT = re.compile(
 """A fact as `known.remember_results` writes it, of which the request need not be read."""
 
 
-def stored_in(fact: bytes) -> Stored | None:
+def stored_in(fact: bytes) -> StoredFact | None:
     """Read the fact of a result without its request.
 
     Args:
@@ -45,7 +45,7 @@ def stored_in(fact: bytes) -> Stored | None:
     return None if data is None else (result_in(data), stamp_in(data))
 
 
-def image_and_stamp(stored: Stored) -> tuple[str, Stamp | None]:
+def image_and_stamp(stored: StoredFact) -> tuple[str, Stamp | None]:
     """The digest of the image of a result, "" without a result, and the stamp that its file had."""
     if isinstance(stored, str):
         _, size, mtime_ns = stored.rsplit(" ", 2)
@@ -54,7 +54,7 @@ def image_and_stamp(stored: Stored) -> tuple[str, Stamp | None]:
     return result.sha256 if result else "", stamp
 
 
-def result_of(stored: Stored) -> Result | None:
+def result_of(stored: StoredFact) -> Result | None:
     """The result that a fact holds, if it holds one."""
     if not isinstance(stored, str):
         return stored[0]
@@ -75,9 +75,9 @@ class StoredResults(Mapping[str, Result]):
 
     def __init__(self) -> None:
         """Begin without results."""
-        self._stored: dict[str, Stored] = {}
+        self._stored: dict[str, StoredFact] = {}
 
-    def add(self, key: str, stored: Stored) -> None:
+    def add(self, key: str, stored: StoredFact) -> None:
         """Note the result of a request."""
         self._stored[key] = stored
 
