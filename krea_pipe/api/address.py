@@ -92,6 +92,7 @@ def is_public(address: _IP) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
+@lru_cache(maxsize=256)
 def literal_in(host: str) -> _IP | None:
     """The address that a host is written as, in every form that resolvers take: `127.1`, `0x7f000001`, `2130706433`."""
     bare = host.rstrip(".").partition("%")[0]

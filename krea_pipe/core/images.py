@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+# Pillow imports all of its formats when it meets one that is not imported yet.
+from PIL import AvifImagePlugin as AvifImagePlugin
 from PIL import Image, ImageChops, ImageCms, features
+from PIL import WebPImagePlugin as WebPImagePlugin
 
 from krea_pipe.core.appearance import colour_profile, orientation
 from krea_pipe.core.image_file import (

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import httpx
+import sniffio
 
 from krea_pipe.api.client import open_client
 from krea_pipe.api.engine import Engine, EngineUnavailable
@@ -362,6 +363,7 @@ def _run(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
 
 
 async def _carried_out(order: Order, remote: "_Remote") -> tuple[Outcomes, Ending]:
+    sniffio.current_async_library_cvar.set("asyncio")  # httpx asks for it several times in each call
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "disk"))
     try:
         return await _executed(order, remote)

@@ -27,7 +27,7 @@ class IncomingImage:
         """
         self._session, self._blob = session, session.space.blobs.new()
         self._parts: list[bytes] = []
-        self._size = 0
+        self._size, self._is_complete = 0, False
 
     async def __aenter__(self) -> "IncomingImage":
         """Use the image."""
@@ -35,7 +35,8 @@ class IncomingImage:
 
     async def __aexit__(self, *_: object) -> None:
         """Remove what is not stored; in a thread, because another one writes to its end when the run is cancelled."""
-        asyncio.get_running_loop().run_in_executor(None, self._blob.discard)
+        if not self._is_complete:
+            asyncio.get_running_loop().run_in_executor(None, self._blob.discard)
 
     async def write(self, part: bytes) -> None:
         """Take the next part.
@@ -63,7 +64,11 @@ class IncomingImage:
         """
 
         def finish() -> _T:
-            self._blob.write(*self._parts)
-            return keep(self._blob)
+            try:
+                self._blob.write(*self._parts)
+                return keep(self._blob)
+            finally:
+                self._blob.discard()
 
+        self._is_complete = True
         return await self._session.shielded(finish)
