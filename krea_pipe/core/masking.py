@@ -77,10 +77,10 @@ def is_secret(text: str) -> bool:
     """Whether a text holds what looks like a secret."""
     if len(text) < _SHORTEST or (text.startswith("data:") and _DATA_URI.fullmatch(text)):
         return False
-    low, kinds = text.lower(), _any_kind()
+    low = text.lower()
     if any(word in low for word in _BEFORE_A_SPACE):
-        return kinds.search(text) is not None
-    return any(kinds.search(run) for run in re.findall(rf"\S{{{_SHORTEST},}}", text))
+        return _any_kind().search(text) is not None
+    return any(_any_kind().search(run) for run in re.findall(rf"\S{{{_SHORTEST},}}", text))
 
 
 def has_password(text: str) -> bool:
