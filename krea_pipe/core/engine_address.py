@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 from krea_pipe.core.errors import Problem
-from krea_pipe.core.settings import is_loopback
+from krea_pipe.core.loopback import is_loopback
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _EXAMPLE = "write it like http://gpu-1:8000/v1"

@@ -9,8 +9,9 @@ from typing import Unpack
 import click
 
 from krea_pipe.app import reading
+from krea_pipe.cli.cell_options import CellFlags, cell_options, selection
 from krea_pipe.cli.messages import print_json, print_lines, print_problems
-from krea_pipe.cli.options import CellFlags, cell_options, file_argument, overrides, selection
+from krea_pipe.cli.options import file_argument, overrides
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key

@@ -7,7 +7,7 @@ read when the first hint is asked for.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
+from decimal import Decimal
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -76,9 +76,9 @@ def nearest(word: str, known: Iterable[str], *, most: int | None = None) -> str 
 def near_ratio(text: str) -> str | None:
     """A hint with the aspect ratio that is nearest in shape."""
     found = re.fullmatch(r"\s*(\d{1,5}(?:\.\d{1,3})?)\s*[:x/*]\s*(\d{1,5}(?:\.\d{1,3})?)\s*", text)
-    if not found or not Fraction(found[1]) or not Fraction(found[2]):
+    if not found or not Decimal(found[1]) or not Decimal(found[2]):
         return None
-    shape = Fraction(found[1]) / Fraction(found[2])
+    shape = Decimal(found[1]) / Decimal(found[2])
     return f"the nearest shape is {min(ASPECT_RATIOS, key=lambda ratio: abs(shape / _shape(ratio) - 1))}"
 
 
@@ -148,6 +148,6 @@ def _snake(word: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).lower().replace("-", "_").replace(" ", "_")
 
 
-def _shape(ratio: str) -> Fraction:
+def _shape(ratio: str) -> Decimal:
     wide, _, high = ratio.partition(":")
-    return Fraction(wide) / Fraction(high)
+    return Decimal(wide) / Decimal(high)
