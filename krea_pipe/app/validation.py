@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from krea_pipe.app.reading import cells, load_pipeline
+from krea_pipe.app.reading import load_pipeline
 from krea_pipe.core.errors import InvalidInput, Problem
+from krea_pipe.matrix.matrix import Expansion
 from krea_pipe.pipeline.input_files import inputs_of
 from krea_pipe.pipeline.spec import Overrides, is_library
 
@@ -40,7 +41,8 @@ def check_file(file: Path, overrides: Overrides, max_cells: int) -> Checked:
         loaded = load_pipeline(file, overrides, allow_library=True)
         found = list[Problem]()
         library = is_library(loaded.pipeline.document.data)
-        count = 0 if library else sum(1 for _ in cells(loaded, max_cells=max_cells, warnings=found))
+        expansion = Expansion(loaded.pipeline, loaded.fingerprints, max_cells, warnings=found)
+        count = 0 if library else sum(1 for _ in expansion.keyed())
     except InvalidInput as error:
         return Checked(file, 0, error.problems)
     inputs = frozenset(inputs_of(loaded.pipeline, loaded.fingerprints))
