@@ -18,17 +18,17 @@ MASK = "***"
 _ADDRESS = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/@:?#]{0,200}:[^\s/@]{1,200}@"
 """The address of something with a user's name and a password."""
 _ALPHABETS = {"WORD": "[A-Za-z0-9_-]", "B64": "[A-Za-z0-9+/]", "ADDRESS": _ADDRESS}
-_SAYS_SECRET = re.compile(
+_SAYS_SECRET = (
     r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|PASSCODE|CREDENTIAL|MNEMONIC|COOKIE|KEY|AUTHORI[SZ]ATION|AUTHENTICATION"
     r"|(?:AUTH|PASS)$|^(?:AUTH[NZ]|CREDS?|BEARER|JW[TK]S?|PAT|PWD)$"
 )
-_ORDINARY = re.compile(
+_ORDINARY = (
     r"(?:MON|DON|TUR|HOC|WHIS|JOC|LAC|MIC|HIC|DIC|FLUN|SMO|LOW|TURN|LATCH|HOT)KEYS?|SECRETAR(?:Y|IES|IAT)|TOKENI[SZ]\w*"
     r"|KEY(?:BOARD|WORD|NOTE|FRAME|STONE|HOLE|PAD|STROKE|PRESS|LIGHT|COLOU?R|LIME|CLOAK)\w*|(?:COM|BY|SUR|TRES|OVER|UNDER)PASS"
 )
 _WORKING_FOLDER = frozenset({"PWD", "OLDPWD"})
 _SHORTEST = 15
-_WORDS = re.compile(rf"[^\s\"'{{}}\[\](),;<>]{{{_SHORTEST},}}")
+_WORDS = rf"[^\s\"'{{}}\[\](),;<>]{{{_SHORTEST},}}"
 _DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=\s]*", re.ASCII)
 _BEFORE_A_SPACE = ("bearer", "basic", "private key", "secret", "token", "passw", "key", "signature")
 
@@ -68,7 +68,7 @@ def has_password(text: str) -> bool:
 def is_secret_name(name: str) -> bool:
     """Whether a variable's name says that its value is a secret: by one of its words, split at `_`, digits and case."""
     words = [word.upper() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
-    found = (word for word in words if _SAYS_SECRET.search(word) and not _ORDINARY.fullmatch(word))
+    found = (word for word in words if re.search(_SAYS_SECRET, word) and not re.fullmatch(_ORDINARY, word))
     return name not in _WORKING_FOLDER and any(found)
 
 
@@ -76,7 +76,7 @@ def without_secrets(text: str) -> str:
     """A text with `***` for the words that look like secrets, or for all of it."""
     if not is_secret(text):
         return text
-    clean = _WORDS.sub(lambda word: MASK if is_secret(word[0]) else word[0], text)
+    clean = re.sub(_WORDS, lambda word: MASK if is_secret(word[0]) else word[0], text)
     return MASK if is_secret(clean) else clean
 
 

@@ -19,8 +19,8 @@ _OWN_KEYS = frozenset(
 """The keys at the top of a pipeline that files of other tools hardly have."""
 _NO_PIPELINE = object()
 _BROKEN = (
-    re.compile(r"^version[ \t]*:[ \t]*1[ \t]*(#.*)?\r?$", re.MULTILINE),
-    re.compile(r"^[ \t]*prompts?[ \t]*:", re.MULTILINE),
+    r"(?m)^version[ \t]*:[ \t]*1[ \t]*(#.*)?\r?$",
+    r"(?m)^[ \t]*prompts?[ \t]*:",
 )
 
 
@@ -31,7 +31,7 @@ def is_pipeline_file(file: Path) -> bool:
 
 def looks_like_pipeline(text: str) -> bool:
     """Whether a text that may be no YAML has the lines of a pipeline."""
-    return all(sign.search(text) for sign in _BROKEN)
+    return all(re.search(sign, text) for sign in _BROKEN)
 
 
 def pipeline_data(file: Path, *, is_former: bool) -> Iterator[Json]:

@@ -21,7 +21,7 @@ from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.source import Trail
 
 _MAX_LISTED = 12
-_PARTS = re.compile(r"[\W_]+")
+_PARTS = r"[\W_]+"
 
 _STAGE_KEYS = ("prompt", "matrix", "exclude", "include", "patch", "sample", "with", "takes", "out")
 _CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
@@ -69,7 +69,7 @@ def nearest(word: str, known: Iterable[str], *, most: int | None = None) -> str 
     if len(wanted) > MAX_NAME_LENGTH:
         return None
     close = closest(wanted, options, most=most)
-    within = [one for one in options if len(wanted) > 3 and wanted in _PARTS.split(one)]
+    within = [one for one in options if len(wanted) > 3 and wanted in re.split(_PARTS, one)]
     return options[close] if close else options[within[0]] if len(within) == 1 else None
 
 
