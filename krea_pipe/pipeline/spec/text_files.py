@@ -47,7 +47,7 @@ def with_text_files(document: Document, root: Path) -> Document:
     return replace(document, root=new, used=(*document.used, *reader.used), templates=templates)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Reader:
     """Reads text files. `texts` are included templates by their paths from the folder of the pipeline file."""
 
