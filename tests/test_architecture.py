@@ -46,6 +46,7 @@ LATE = {
     "krea_pipe.store.remote.bucket": "obstore",
     "krea_pipe.app.flow": "what carries out and reports a run",
     "krea_pipe.cli.commands.run": "engines, and runs of several files",
+    "krea_pipe.cli.commands.validate": "git",
     "krea_pipe.cli.run_output": "rich",
     "krea_pipe.cli.main": "what tells errors",
     "krea_pipe.pipeline.references": "Pillow",

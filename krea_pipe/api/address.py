@@ -20,7 +20,8 @@ import httpcore
 import httpx
 
 from krea_pipe.api.failures import BadImage
-from krea_pipe.core.settings import DEFAULT_PORTS, is_loopback
+from krea_pipe.core.loopback import is_loopback
+from krea_pipe.core.settings import DEFAULT_PORTS
 
 _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 

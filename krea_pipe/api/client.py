@@ -41,9 +41,10 @@ from krea_pipe.api.wire import (
 )
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import MASK
+from krea_pipe.core.loopback import is_loopback
 from krea_pipe.core.request import Request, Source
-from krea_pipe.core.settings import Target, Token, is_loopback
+from krea_pipe.core.secret_kinds import MASK
+from krea_pipe.core.settings import Target, Token
 from krea_pipe.pipeline.references import Image
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024

@@ -30,8 +30,9 @@ from krea_pipe.core.engine import Dialect, Drawing, EngineSpec
 from krea_pipe.core.engine_address import address_problem
 from krea_pipe.core.errors import UsageError
 from krea_pipe.core.json_data import Json, list_in
+from krea_pipe.core.loopback import is_loopback
 from krea_pipe.core.outcome import Failure, FailureClass
-from krea_pipe.core.settings import Token, is_loopback, origin_of
+from krea_pipe.core.settings import Token, origin_of
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 2.0

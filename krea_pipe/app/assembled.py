@@ -21,9 +21,9 @@ from krea_pipe.core.outcome import Failure, Outcome, Result
 from krea_pipe.core.request import Key
 from krea_pipe.core.settings import Target, image_kind, with_engine
 from krea_pipe.matrix.cell import Waiting
+from krea_pipe.pipeline.input_files import inputs_of
 from krea_pipe.pipeline.model import ImageCheck
 from krea_pipe.pipeline.spec import Loaded, Overrides
-from krea_pipe.pipeline.staged import inputs_of
 from krea_pipe.planning.lockfile import read_lock
 from krea_pipe.planning.out_folder import look_over
 from krea_pipe.planning.plan import Attach, Plan, Reuse, Step

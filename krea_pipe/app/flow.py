@@ -9,6 +9,10 @@ from itertools import chain
 from pathlib import Path
 
 from krea_pipe.app.execution import Execution, Fetched, Listen, Prepared
+from krea_pipe.app.expansion import cells as cells
+from krea_pipe.app.expansion import stage_cells as stage_cells
+from krea_pipe.app.expansion import stage_graph as stage_graph
+from krea_pipe.app.expansion import texts as texts
 from krea_pipe.app.finished_run import FinishedRun as FinishedRun
 from krea_pipe.app.planned_run import ALL as ALL
 from krea_pipe.app.planned_run import PlannedRun as PlannedRun
@@ -18,11 +22,7 @@ from krea_pipe.app.planned_run import out_folder as out_folder
 from krea_pipe.app.planned_run import plan_run as plan_run
 from krea_pipe.app.planned_run import planned as planned
 from krea_pipe.app.planned_run import record_of
-from krea_pipe.app.reading import cells as cells
 from krea_pipe.app.reading import load_pipeline as load_pipeline
-from krea_pipe.app.reading import stage_cells as stage_cells
-from krea_pipe.app.reading import stage_graph as stage_graph
-from krea_pipe.app.reading import texts as texts
 from krea_pipe.app.unchanged import note_state, unchanged_run
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.json_data import Json

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
-from krea_pipe.core.settings import is_loopback
+from krea_pipe.core.loopback import is_loopback
 from krea_pipe.report.model import Report
 from krea_pipe.report.words import summary_sentence
 

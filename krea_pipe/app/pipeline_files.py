@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
+from krea_pipe.pipeline.pipeline_file import is_pipeline_file
 from krea_pipe.pipeline.repo_paths import WILDCARD
 from krea_pipe.pipeline.source import read_document
 from krea_pipe.pipeline.spec import is_library
-from krea_pipe.pipeline.staged import is_pipeline_file
 
 SUFFIXES = (".yaml", ".yml")
 MAX_ENTRIES = 50_000

@@ -25,9 +25,9 @@ from krea_pipe.app.probe_findings import (
 from krea_pipe.core.contract import SIZES
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import without_secrets
 from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import iso
+from krea_pipe.core.secret_kinds import without_secrets
 from krea_pipe.core.settings import DEFAULT_BASE
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.report.model import Row

@@ -9,9 +9,9 @@ from pathlib import Path
 from krea_pipe.app import flow
 from krea_pipe.app.shard_task import ShardTask, write_files
 from krea_pipe.core.errors import KreaPipeError, Problem, StateError, UsageError
-from krea_pipe.core.settings import user_settings_file
+from krea_pipe.core.user_paths import user_settings_file
+from krea_pipe.pipeline.input_files import inputs_of
 from krea_pipe.pipeline.spec import Loaded, Overrides
-from krea_pipe.pipeline.staged import inputs_of
 
 _MOST_BYTES = 1 << 30
 """Bytes of all files together."""

@@ -13,12 +13,10 @@ from krea_pipe.app.execution import open_execution
 from krea_pipe.app.pipeline_files import pipeline_files
 from krea_pipe.app.plan_files import run_request
 from krea_pipe.app.workspace import target_of
+from krea_pipe.cli.cell_options import shard
 from krea_pipe.cli.many_files import file_json, joint_json, refuse_one_folder
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import (
-    overrides,
-    shard,
-)
+from krea_pipe.cli.options import overrides
 from krea_pipe.cli.run_flags import (
     GOES_ON,
     RunFlags,

@@ -25,10 +25,12 @@ from krea_pipe.app.plan_files import RunRequest, run_request
 from krea_pipe.app.ray_cluster import RAY_ADDRESS, open_ray
 from krea_pipe.app.shard_files import from_here
 from krea_pipe.app.shared_store import shared_store
+from krea_pipe.cli.cell_options import selection
 from krea_pipe.cli.merged_summary import merged_json, print_merged
-from krea_pipe.cli.messages import Level, StderrLog, print_json, problem_json
-from krea_pipe.cli.options import overrides, selection
+from krea_pipe.cli.messages import print_json, problem_json
+from krea_pipe.cli.options import overrides
 from krea_pipe.cli.run_flags import GOES_ON, RunFlags, check_budget_name
+from krea_pipe.cli.stderr_log import Level, StderrLog
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.settings import with_engine
 from krea_pipe.planning.budget import Limits

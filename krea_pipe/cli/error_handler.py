@@ -9,12 +9,14 @@ from pathlib import Path
 
 import click
 
-from krea_pipe.cli.messages import error_json, print_json, stderr_log_of
+from krea_pipe.cli.messages import error_json, print_json
+from krea_pipe.cli.stderr_log import stderr_log_of
 from krea_pipe.cli.streams import drop_streams
 from krea_pipe.cli.suggestions import command_hint, option_hint
 from krea_pipe.core.errors import KreaPipeError, Problem
 from krea_pipe.core.exit_codes import ExitCode
-from krea_pipe.core.masking import is_secret_name, masked_lines
+from krea_pipe.core.masking import masked_lines
+from krea_pipe.core.secret_kinds import is_secret_name
 from krea_pipe.core.settings import KEY_NAMES, SHORTEST_SECRET
 from krea_pipe.store.crash_log import save_crash_log
 from krea_pipe.store.home import open_home

@@ -1,5 +1,7 @@
 """The entry point."""
 
+import atexit
+import gc
 import os
 import sys
 
@@ -14,6 +16,8 @@ EPILOG = (
     "4 no usable key, or the account is refused, 5 over budget or at a limit, 6 waiting for picks, 7 nothing selected, "
     "8 differs from the lock file, 9 an image fails a check, 70 a bug in krea-pipe, 130 interrupted and resumable."
 )
+_NEW_OBJECTS = 50_000
+"""How many objects Python makes before it looks for unused ones: more than a short command makes at all."""
 
 
 def _change_folder(ctx: click.Context, param: click.Parameter, folders: tuple[str, ...]) -> None:
@@ -60,6 +64,8 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     """Run the command line and exit."""
     words = sys.argv[1:]
+    gc.set_threshold(_NEW_OBJECTS)
+    atexit.register(gc.freeze)  # what is left ends with the process, and need not be looked through before
     prepare_streams()
     try:
         code = cli.main(args=words, prog_name="krea-pipe", standalone_mode=False)

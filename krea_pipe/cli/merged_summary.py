@@ -3,7 +3,7 @@
 import click
 
 from krea_pipe.app.merge import Merged
-from krea_pipe.cli.messages import StderrLog
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import print_summary, print_troubles, summary_json
 from krea_pipe.core.errors import Problem
 

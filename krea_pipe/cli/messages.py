@@ -1,16 +1,12 @@
-"""Output for people and programs: problems with their line and caret, JSON, and the messages of a run on stderr."""
+"""Output for people and programs: problems with their line and caret, and JSON."""
 
-import contextlib
 import itertools
 import json
 import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -18,10 +14,6 @@ from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
 from krea_pipe.cli.ci_log import inert_json
 from krea_pipe.core.errors import Place, Problem
 from krea_pipe.core.json_data import writable
-from krea_pipe.core.outcome import iso
-from krea_pipe.core.word_diff import WordKind, WordPart
-
-Level = Literal["info", "warning", "error"]
 
 _COLUMNS = 80
 """Columns of a terminal that a line of a file is cut to."""
@@ -87,12 +79,6 @@ def as_one(text: str) -> str:
     The log of a CI job is read line by line, and GitHub obeys lines such as `::stop-commands::`.
     """
     return "\n  | ".join(re.split(r"\r\n|\r|\n", writable(text)))
-
-
-def styled_words(parts: Iterable[WordPart]) -> str:
-    """The parts of a change on one line: `wet [-slate-]{+oak+}`, in colours where click keeps them."""
-    colours: dict[WordKind, str | None] = {"same": None, "removed": "red", "added": "green"}
-    return "".join(click.style(as_one(part.marked), fg=colours[part.kind]) for part in parts if part.text)
 
 
 def _with_hint(problem: Problem) -> str:
@@ -169,44 +155,3 @@ def _width(letter: str) -> int:
 
 def _utf8() -> bool:
     return (getattr(sys.stdout, "encoding", "") or "").lower().replace("-", "") == "utf8"
-
-
-@dataclass(frozen=True, slots=True)
-class StderrLog:
-    """How a command writes to stderr: as text, as JSON Lines for a log collector, or only errors."""
-
-    quiet: bool = False
-    in_json: bool = False
-
-    def say(self, level: Level, event: str, text: str, *, styled: str | None = None, **facts: object) -> None:
-        """Print one message; `styled` is its form on a terminal, `facts` appear only in JSON."""
-        if self.quiet and level != "error":
-            return
-        with contextlib.suppress(OSError):  # the reader has gone, and the run must not end in the middle of it
-            if self.in_json:
-                head = {"t": iso(datetime.now(UTC)), "level": level, "event": event, "message": text}
-                click.echo(inert_json(json.dumps({**head, **facts})), err=True)
-            else:
-                click.echo(styled or text, err=True)
-
-    def problems(self, problems: Iterable[Problem], kind: Literal["error", "warning"] = "error") -> None:
-        """Say what is wrong; warnings only where they are wanted."""
-        if self.quiet and kind == "warning":
-            return
-        if not self.in_json:
-            print_problems(problems, kind=kind)
-            return
-        for problem in problems:
-            said = problem_json(problem)
-            self.say(kind, "problem", problem.message, code=said["code"], at=said["at"], hint=said["hint"])
-
-    def shortcomings(self, problems: Iterable[Problem]) -> None:
-        """Warn of what was asked for and could not be done, though the run is not worse for it; also when quiet."""
-        StderrLog(in_json=self.in_json).problems(problems, "warning")
-
-
-def stderr_log_of(words: Sequence[str]) -> StderrLog:
-    """Options that can be read even if the command line as a whole is invalid."""
-    before = ("", *words)
-    asked = ("--log-format", "json") in zip(before, words, strict=False)
-    return StderrLog(in_json=asked or "--log-format=json" in words)

@@ -12,12 +12,9 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar
 import click
 
 from krea_pipe.core.errors import UsageError
-from krea_pipe.core.settings import expanded_path
+from krea_pipe.core.user_paths import expanded_path
 from krea_pipe.matrix.matrix import MAX_CELLS
-from krea_pipe.matrix.selection import Selection, parse_selection
-from krea_pipe.matrix.sharding import Shard, parse_shard
 from krea_pipe.pipeline.spec import Overrides
-from krea_pipe.planning.lockfile import SUFFIX
 
 _MAX_USD = 1_000_000_000
 DAY = 24 * 60 * 60
@@ -135,13 +132,6 @@ out_option = click.option(
 replace_option = click.option(
     "--replace", "replace_fuller", is_flag=True, help="Also replace an earlier file that contains more images."
 )
-shard_option = click.option(
-    "--shard",
-    metavar="NUMBER/TOTAL",
-    help="Only the cells of one shard, as in 2/8. `auto` reads it from the variables of GitLab, SLURM or "
-    "Kubernetes, or from KREA_PIPE_SHARD_INDEX (counted from 0) and KREA_PIPE_SHARDS; auto/8 also sets the number "
-    "of shards.",
-)
 run_name_option = click.option(
     "--run-name",
     metavar="NAME",
@@ -161,20 +151,6 @@ class OverFlags(TypedDict):
     profiles: tuple[str, ...]
     sets: tuple[str, ...]
     var_files: tuple[Path, ...]
-
-
-class SelectFlags(TypedDict):
-    """Which cells of a file are meant."""
-
-    select: tuple[str, ...]
-    exclude: tuple[str, ...]
-    only_failed: bool
-
-
-class CellFlags(OverFlags, SelectFlags):
-    """The overrides of the command line, the selected cells, and the maximum number of cells."""
-
-    max_cells: int
 
 
 class LogFlags(TypedDict):
@@ -204,19 +180,6 @@ over_options = combined(
     ),
     click.option("--vars", "var_files", multiple=True, type=FILE, help="Merge this YAML file into `vars:`."),
 )
-select_options = combined(
-    click.option(
-        "-k",
-        "--select",
-        multiple=True,
-        metavar="EXPR",
-        help="Select cells by part of the id, stage:NAME, axis=value, check:NAME or status:failed; combine with and, "
-        "or, not, *.",
-    ),
-    click.option("--exclude", multiple=True, metavar="EXPR", help="Leave out these cells; same syntax as -k."),
-    click.option("--only-failed", is_flag=True, help="Select only failed cells; same as -k status:failed."),
-)
-cell_options = combined(over_options, select_options, max_cells_option, json_option)
 log_options = combined(
     click.option("-q", "--quiet", is_flag=True, help="Print only errors, and the object of --json."),
     click.option("-v", "--verbose", is_flag=True, help="Also print each step of each request, as in --events."),
@@ -238,36 +201,6 @@ log_options = combined(
 )
 
 
-def lock_option(text: str) -> Decorator:
-    """The option that names another lock file; the text is for `--help`."""
-    return click.option("--lock", type=FILE, callback=_lock_name, help=text)
-
-
-def _lock_name(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
-    """By its name `gc` and git know a lock file, on any branch."""
-    if value is not None and not value.name.endswith(SUFFIX):
-        raise click.BadParameter(f"the name of a lock file must end in {SUFFIX}")
-    return value
-
-
 def overrides(flags: OverFlags) -> Overrides:
     """The options of `over_options` as a value; the environment is for what the file declares."""
     return Overrides(flags["profiles"], flags["sets"], flags["var_files"], os.environ)
-
-
-def selection(flags: SelectFlags) -> Selection:
-    """The options of `select_options` as a value.
-
-    Raises:
-        UsageError: an expression cannot be read.
-    """
-    return parse_selection(flags["select"], flags["exclude"], only_failed=flags["only_failed"])
-
-
-def shard(text: str | None) -> Shard | None:
-    """The option `--shard` as a value; the environment says which job of a CI or a cluster this is.
-
-    Raises:
-        UsageError: it names no shard.
-    """
-    return None if text is None else parse_shard(text, os.environ)

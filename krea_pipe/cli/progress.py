@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from krea_pipe.cli.messages import StderrLog
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import Failure, Outcome, Status
 from krea_pipe.pipeline.pricing import usd

@@ -7,7 +7,8 @@ import click
 
 from krea_pipe.app.execution import SendOptions, Uncertain
 from krea_pipe.app.lock_place import changes_cells
-from krea_pipe.cli.options import CellFlags, LogFlags, combined, overrides
+from krea_pipe.cli.cell_options import CellFlags
+from krea_pipe.cli.options import LogFlags, combined, overrides
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.matrix.sharding import MAX_SHARDS, Shard

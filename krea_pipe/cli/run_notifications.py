@@ -9,8 +9,9 @@ from krea_pipe.app.execution import RunWork
 from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.app.notify import Message, message_of, message_of_refusal, notification_targets, tell_all
 from krea_pipe.cli.error_handler import problems_of
-from krea_pipe.cli.messages import StderrLog, as_one, error_json
+from krea_pipe.cli.messages import as_one, error_json
 from krea_pipe.cli.options import LogFlags
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import batch_summary_json, summary_json
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode

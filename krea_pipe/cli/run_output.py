@@ -11,10 +11,8 @@ import click
 from krea_pipe.app import flow
 from krea_pipe.app.execution import Listen, Listeners, RunWork
 from krea_pipe.app.run_name import read_run_name
-from krea_pipe.cli.messages import StderrLog, print_json, problem_json
-from krea_pipe.cli.options import (
-    selection,
-)
+from krea_pipe.cli.cell_options import selection
+from krea_pipe.cli.messages import print_json, problem_json
 from krea_pipe.cli.progress import Display, LineProgress, ProgressObserver, ProgressState
 from krea_pipe.cli.run_flags import (
     GOES_ON,
@@ -24,6 +22,7 @@ from krea_pipe.cli.run_flags import (
     check_run_name,
 )
 from krea_pipe.cli.run_notifications import RunNotifications
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.streams import can_move
 from krea_pipe.cli.summary import (
     delivered_json,

@@ -8,7 +8,8 @@ import click
 
 from krea_pipe.app.finished_run import FinishedRun
 from krea_pipe.cli.annotations import Annotation, AnnotationKind, annotate
-from krea_pipe.cli.messages import Level, StderrLog, as_one
+from krea_pipe.cli.messages import as_one
+from krea_pipe.cli.stderr_log import Level, StderrLog
 from krea_pipe.core.money import exact
 from krea_pipe.core.request import Key
 from krea_pipe.executor.fetch import Copied

@@ -4,9 +4,9 @@ import re
 from urllib.parse import urlsplit
 
 from krea_pipe.core.errors import Problem
-from krea_pipe.core.settings import is_loopback
+from krea_pipe.core.loopback import is_loopback
 
-_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_HOST = r"[A-Za-z0-9._:-]+"
 _EXAMPLE = "write it like http://gpu-1:8000/v1"
 
 
@@ -28,7 +28,7 @@ def address_problem(url: str, *, has_key: bool) -> Problem | None:
     if parts.username or parts.password:
         message = "the address of an engine has a user's name or a password in it"
         return Problem("engine_address", message, hint="name the variable with the key in `key_env`")
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or port == 0:
+    if parts.scheme not in ("http", "https") or not re.fullmatch(_HOST, host) or port == 0:
         return Problem("engine_address", f"{url!r} is not the address of an engine", hint=_EXAMPLE)
     if parts.query or parts.fragment or not url.isprintable() or " " in url:
         return Problem("engine_address", f"{url!r} is more than the address of an engine", hint=_EXAMPLE)

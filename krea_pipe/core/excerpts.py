@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from krea_pipe.core.errors import Place
-from krea_pipe.core.masking import MASK, is_secret, without_secrets
+from krea_pipe.core.secret_kinds import MASK, is_secret, without_secrets
 from krea_pipe.core.written import Written
 
 WINDOW = 400

@@ -10,7 +10,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 # Those that are not allowed, because Python takes long to compile all those that are.
-_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNWRITABLE = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
 
 
 def mapping_in(data: Mapping[str, Json], key: str) -> dict[str, Json]:
@@ -36,4 +36,4 @@ def leaves(data: Json) -> Iterator[Json]:
 
 def writable(text: str) -> str:
     """The text with a replacement character for each that no XML, terminal or UTF-8 file can hold."""
-    return _UNWRITABLE.sub("\ufffd", text)
+    return re.sub(_UNWRITABLE, "\ufffd", text)

@@ -9,7 +9,7 @@ _MAX_POINTER_BYTES = 1024
 
 LFS_HINT = "fetch it with `git lfs pull`"
 
-_POINTER = re.compile(
+_POINTER = (
     rb"version https://git-lfs\.github\.com/spec/v1\r?\n(?:ext-[^\n]*\n)*"
     rb"oid sha256:([0-9a-f]{64})\r?\nsize ([0-9]{1,15})\r?\n?"
 )
@@ -25,7 +25,7 @@ class Pointer:
 
 def pointer_in(data: bytes) -> Pointer | None:
     """The pointer that a file is, None for any other file."""
-    found = _POINTER.fullmatch(data) if len(data) < _MAX_POINTER_BYTES else None
+    found = re.fullmatch(_POINTER, data) if len(data) < _MAX_POINTER_BYTES else None
     return Pointer(found[1].decode(), int(found[2])) if found else None
 
 

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import get_args
 
 from krea_pipe.core.contract import RESOLUTIONS
 from krea_pipe.core.engine import Weights
+from krea_pipe.core.package_data import data_text
 
-_DATA = json.loads((files("krea_pipe") / "data" / "open_weights.json").read_text(encoding="utf-8"))
+_DATA = json.loads(data_text("open_weights.json"))
 
 
 @dataclass(frozen=True, slots=True)

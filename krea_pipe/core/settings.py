@@ -2,18 +2,17 @@
 
 import hashlib
 import ipaddress
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from krea_pipe.core.engine import EngineSpec
 from krea_pipe.core.errors import Problem, RefusedByKrea, UsageError
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.loopback import is_loopback
 from krea_pipe.core.masking import is_absent, masked, masked_data
 
 DEFAULT_BASE = "https://api.krea.ai"
@@ -157,48 +156,6 @@ JOB_SECONDS = {"medium-turbo": 300.0, "medium": 600.0, "large": 900.0}
 LOCAL_PACE = Pace(first=0.05, longest=0.2)
 
 
-def user_settings_file(environment: Mapping[str, str]) -> Path | None:
-    """The path of the user's settings: `krea-pipe/settings.yaml` in XDG_CONFIG_HOME, or in `.config` of HOME.
-
-    Args:
-        environment: where XDG_CONFIG_HOME and HOME may be set; XDG_CONFIG_HOME counts if it is an absolute path.
-
-    Returns:
-        The file, which need not be there; None where neither names a folder.
-
-    Raises:
-        UsageError: XDG_CONFIG_HOME begins with the name of a user who does not exist.
-    """
-    base, home = environment.get("XDG_CONFIG_HOME", ""), environment.get("HOME", "")
-    named = expanded_path(base, environment, "XDG_CONFIG_HOME") if base.startswith(("/", "~")) else None
-    folder = named or (Path(home) / ".config" if home else None)
-    return None if folder is None else folder / "krea-pipe" / "settings.yaml"
-
-
-def expanded_path(text: str, environment: Mapping[str, str], name: str) -> Path:
-    """A path from an option or the environment, with `~` and `~USER` expanded.
-
-    Args:
-        text: the path as it was given.
-        environment: where HOME may be set.
-        name: what gave it, for the error.
-
-    Returns:
-        The path.
-
-    Raises:
-        UsageError: there is no such user.
-    """
-    first, slash, rest = text.partition("/")
-    if not first.startswith("~"):
-        return Path(text)
-    folder = (environment.get("HOME", "") if first == "~" else "") or os.path.expanduser(first)  # noqa: PTH111
-    if folder == first:
-        message = f"{name} is the folder of a user who does not exist: {text}"
-        raise UsageError(Problem("unknown_user", message, hint=f"for a folder with that name, write ./{text}"))
-    return Path(f"{folder}{slash}{rest}")
-
-
 def live_target(environment: Mapping[str, str]) -> Target:
     """The API that KREA_API_BASE names, or Krea's own.
 
@@ -296,14 +253,6 @@ def _host_of(parts: SplitResult) -> str:
         return str(ipaddress.ip_address(host))
     except ValueError:
         return host
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _parts_of(base: str) -> tuple[SplitResult, str]:

@@ -28,7 +28,7 @@ _PREFIX = "transformer."
 _FOREIGN = ("diffusion_model.", "base_model.model.")
 """What names of tensors begin with in the LoRAs of ComfyUI, of Krea's trainer and of AI-Toolkit; diffusers converts
 them."""
-_TENSOR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
+_TENSOR = r"(?P<module>.+)\.lora_(?P<side>[AB])\.weight"
 
 Shapes = Mapping[str, tuple[int, ...]]
 """The shapes of tensors by name."""
@@ -88,7 +88,7 @@ def _reason_of(shapes: Shapes) -> str | None:
     for name in shapes:
         if not name.startswith(_FOREIGN if is_foreign else _PREFIX):
             return f'a LoRA of Krea 2 has names that begin with "{_PREFIX}", and this file has "{name}"'
-        if not _TENSOR.fullmatch(name):
+        if not re.fullmatch(_TENSOR, name):
             return f'"{name}" is not the tensor of a LoRA: only lora_A.weight and lora_B.weight are supported'
     return None
 
@@ -103,7 +103,7 @@ def fit_reason(lora: Shapes, model: Shapes) -> str | None:
     Returns:
         The reason, or None if each tensor has its place in the model.
     """
-    found = (_TENSOR.fullmatch(name.removeprefix(_PREFIX)) for name in lora)
+    found = (re.fullmatch(_TENSOR, name.removeprefix(_PREFIX)) for name in lora)
     for module in sorted({tensor["module"] for tensor in found if tensor}):
         down, up = (lora.get(f"{_PREFIX}{module}.lora_{side}.weight", ()) for side in "AB")
         weight = model.get(f"{module}.weight", ())

@@ -16,7 +16,7 @@ MAX_FAILED = 1_000
 """Cells that may fail for reasons that others have had."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class CellProblems:
     """Problems of one expansion."""
 

@@ -56,7 +56,7 @@ def cell_count(stage: Stage) -> int:
     return sum(math.prod(len(axis.values) for axis in matrix.axes) for matrix in stage.matrices)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Expansion:
     """One expansion: what was found on the way is complete once all cells were taken."""
 

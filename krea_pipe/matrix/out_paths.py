@@ -66,7 +66,7 @@ class Marks:
                 self._slots[self._place(mark)] = mark
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OutPaths:
     """The paths that are taken, as digests of eight bytes: a million of them stay small."""
 

@@ -110,7 +110,7 @@ def _joint_decision(decisions: Sequence[Pick]) -> Pick:
     return replace(decisions[0], stars=mean, note="; ".join(notes), by="")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Matcher:
     """Finds the cells of the decisions of one person: one decision about each cell."""
 

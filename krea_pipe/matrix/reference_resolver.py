@@ -28,7 +28,7 @@ Items: TypeAlias = tuple[Weighted[Source | str], ...]
 """A list of a request: style references by their sources, or moodboards or styles by their ids at Krea."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ReferenceResolver:
     """Resolves names to what is sent; what was seen before is not checked again."""
 

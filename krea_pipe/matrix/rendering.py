@@ -41,7 +41,7 @@ class CellProblem(ValueError):
         """The name and the fields that a template puts into a text, and that are null."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Renderer:
     """Renders templates, or returns what one last gave if it reads the same values again."""
 

@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput
+from krea_pipe.pipeline.input_files import inputs_of
 from krea_pipe.pipeline.model import Pipeline
 from krea_pipe.pipeline.nodes import Node
 from krea_pipe.pipeline.references import Fingerprints
 from krea_pipe.pipeline.source import Document, read_document
-from krea_pipe.pipeline.staged import inputs_of
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _WILD = re.compile(r"[*?\[]")

@@ -117,7 +117,7 @@ def spelled_data(data: Json, children: "dict[str | int, Node]") -> Json:
     return list(parts.values()) if isinstance(data, list) else {str(key): one for key, one in parts.items()}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Open:
     """A mapping or list that is being filled."""
 

@@ -92,7 +92,10 @@ class HtmlOptions:
     previews: Mapping[str, bytes] | str | None = None
 
 
-def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[bytes]:
+_FOLDER = HtmlOptions()
+
+
+def render_html(report: Report, page: HtmlOptions = _FOLDER) -> Iterator[bytes]:
     """Render the page as parts of UTF-8 text: what is long is never whole in memory."""
     causes = causes_of(report)
     shell = _template().render(

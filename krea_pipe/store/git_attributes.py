@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
-from krea_pipe.core.git import GitFailed, ask, repository
+from krea_pipe.core.git import GitFailed, ask
+from krea_pipe.core.worktree import repository
 from krea_pipe.store.atomic import write_atomically
 
 ATTRIBUTES = ".gitattributes"

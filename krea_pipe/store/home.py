@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from krea_pipe.core.errors import Problem, StateError
-from krea_pipe.core.git import GitFailed, ask, repository
+from krea_pipe.core.git import GitFailed, ask
+from krea_pipe.core.worktree import repository
 from krea_pipe.store.atomic import make_folder, write_atomically
 from krea_pipe.store.home_place import HOME_VARIABLE, find_home, other_homes
 from krea_pipe.store.lock import lockfiles_lock, picks_lock

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from krea_pipe.core.git import main_worktree, repository
-from krea_pipe.core.settings import expanded_path
+from krea_pipe.core.user_paths import expanded_path
+from krea_pipe.core.worktree import main_worktree, repository
 
 HOME_NAME = ".krea-pipe"
 HOME_VARIABLE = "KREA_PIPE_HOME"

@@ -43,11 +43,10 @@ class Post:
     `began` and `after` are times of Krea's clock, not later than the begin of the run and the POST, `before` is one not
     earlier than the loss of its answer, when that was seen; empty when no answer had told the time yet. `is_exact` says
     that our own jobs had told the time, and not the `Date` of answers, which has whole seconds. `is_given_up` says that
-    someone stopped waiting for the answer, so that its job may be made late.
-
-    `t` is when it was written down, by the clock of the machine. `known_since` and `newest` are those of
-    `store.events.Timed`. Of the jobs that no answer has named, Krea's list had shown the first `listed` before the
-    POST, and the first `listed_at_start` before the first POST of its run.
+    someone stopped waiting for the answer, so that its job may be made late. `t` is when it was written down, by the
+    clock of the machine. `known_since` and `newest` are those of `store.events.Timed`. Of the jobs that no answer has
+    named, Krea's list had shown the first `listed` before the POST, and the first `listed_at_start` before the first
+    POST of its run.
     """
 
     key: str

@@ -303,6 +303,13 @@ def test_the_version_loads_next_to_nothing(project):
     assert not loaded & {"httpx", "jinja2", "jsonschema", "PIL", "yaml", "rich", "diskcache", "sqlite3"}
 
 
+def test_a_check_of_a_plain_file_loads_no_more_than_it_needs(project):
+    project.write("p.yaml", "version: 1\nname: p\nprompt: A glass lamp\n")
+    loaded = modules_after(project, "validate", "p.yaml")
+    assert not loaded & {"httpx", "jinja2", "jsonschema", "PIL", "rich", "diskcache", "sqlite3"}
+    assert not loaded & {"subprocess", "tempfile", "importlib.resources", "fractions"}
+
+
 def modules_after(project, *words):
     """The modules that a command has loaded at its end."""
     code = "import sys, atexit; atexit.register(lambda: print('|'.join(sys.modules), file=sys.stderr)); "

@@ -11,7 +11,7 @@ import pytest
 
 from krea_pipe.app import flow
 from krea_pipe.core.errors import InvalidInput, UsageError
-from krea_pipe.core.masking import is_secret, is_secret_name, secret_kinds, without_secrets
+from krea_pipe.core.secret_kinds import is_secret, is_secret_name, secret_kinds, without_secrets
 from krea_pipe.pipeline.spec.overlay import Overrides
 
 _RANDOM = random.Random(13)

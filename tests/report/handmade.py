@@ -12,7 +12,7 @@ from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 
-from krea_pipe.cli.messages import StderrLog
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import print_summary, print_troubles
 from krea_pipe.report import csv_table, junit, markdown
 from krea_pipe.report.model import (

@@ -21,17 +21,10 @@ from krea_pipe.api.failures import Refused
 from krea_pipe.app.maintenance.check import MAX_CLOCK_SECONDS, Check
 from krea_pipe.app.maintenance.remote_checkup import remote_checks
 from krea_pipe.core.errors import RefusedByKrea, StateError, UsageError
-from krea_pipe.core.git import GitFailed, ask, repository
-from krea_pipe.core.settings import (
-    DEFAULT_BASE,
-    ENGINE_SPACE,
-    KEY_NAMES,
-    Target,
-    Token,
-    api_token,
-    is_loopback,
-    live_target,
-)
+from krea_pipe.core.git import GitFailed, ask
+from krea_pipe.core.loopback import is_loopback
+from krea_pipe.core.settings import DEFAULT_BASE, ENGINE_SPACE, KEY_NAMES, Target, Token, api_token, live_target
+from krea_pipe.core.worktree import repository
 from krea_pipe.executor.account_calls import asked
 from krea_pipe.store.home import open_home
 from krea_pipe.store.home_place import find_home

@@ -30,8 +30,8 @@ from krea_pipe.app.maintenance.stored import (
     spaces_of,
 )
 from krea_pipe.core.errors import Problem, StateError
-from krea_pipe.core.git import repository
 from krea_pipe.core.json_data import Json
+from krea_pipe.core.worktree import repository
 from krea_pipe.executor.deliver import LOCK
 from krea_pipe.planning.lockfile import SUFFIX
 from krea_pipe.report.folder import PLANNED, RECORD

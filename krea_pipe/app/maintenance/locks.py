@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Place, Problem, StateError
-from krea_pipe.core.git import GitFailed, Repository, ask, repository
+from krea_pipe.core.git import GitFailed, Repository, ask
+from krea_pipe.core.worktree import repository
 from krea_pipe.planning.lockfile import SUFFIX, lock_bytes, lock_path
 from krea_pipe.store.home_place import HOME_NAME
 

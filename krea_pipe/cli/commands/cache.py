@@ -29,8 +29,9 @@ from krea_pipe.app.maintenance.remote_cache import (
 from krea_pipe.app.maintenance.stored import spaces_of
 from krea_pipe.app.shared_store import shared_store
 from krea_pipe.app.workspace import Workspace, open_workspace
+from krea_pipe.cli.cell_options import CellFlags, cell_options, selection
 from krea_pipe.cli.messages import print_json, print_problems
-from krea_pipe.cli.options import FILE, CellFlags, cell_options, file_argument, json_option, overrides, selection
+from krea_pipe.cli.options import FILE, file_argument, json_option, overrides
 from krea_pipe.cli.tables import counted, print_table, size
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.money import exact

@@ -9,9 +9,10 @@ from typing import Unpack
 import click
 
 from krea_pipe.app.run_argument import RunPlace, previous_run, resolve_run
+from krea_pipe.cli.cell_options import SelectFlags, select_options, selection
 from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.messages import print_json
-from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
+from krea_pipe.cli.options import FILE, json_option
 from krea_pipe.cli.tables import distance_words, print_table
 from krea_pipe.core.images import likeness_of, small_picture
 from krea_pipe.core.json_data import writable

@@ -8,9 +8,11 @@ from typing import Unpack
 
 import click
 
-from krea_pipe.app import reading
+from krea_pipe.app import expansion
+from krea_pipe.app.reading import load_pipeline
+from krea_pipe.cli.cell_options import CellFlags, cell_options, selection
 from krea_pipe.cli.messages import print_json, print_lines, print_problems
-from krea_pipe.cli.options import CellFlags, cell_options, file_argument, overrides, selection
+from krea_pipe.cli.options import file_argument, overrides
 from krea_pipe.cli.tables import print_table
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.request import Key
@@ -29,13 +31,13 @@ def expand(file: Path, *, jsonl: bool, as_json: bool, **flags: Unpack[CellFlags]
 
     Needs no network and no key. A table shows the first 200; --jsonl streams them all.
     """
-    loaded = reading.load_pipeline(file, overrides(flags))
+    loaded = load_pipeline(file, overrides(flags))
     max_cells, chosen = flags["max_cells"], selection(flags)
     if jsonl:
-        print_lines(map(_line, reading.texts(loaded, max_cells=max_cells, selection=chosen)))
+        print_lines(map(_line, expansion.texts(loaded, max_cells=max_cells, selection=chosen)))
         return 0
     warnings = list[Problem]()
-    found = reading.cells(loaded, max_cells=max_cells, selection=chosen, warnings=warnings)
+    found = expansion.cells(loaded, max_cells=max_cells, selection=chosen, warnings=warnings)
     if as_json:
         rows = [_row(cell, key) for cell, key in found]
         print_json({"schema": "krea-pipe/expand@1", "pipeline": loaded.pipeline.name, "cells": rows})

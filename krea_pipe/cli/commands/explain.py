@@ -15,7 +15,7 @@ from rich.console import Console
 from krea_pipe.app import flow
 from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.workspace import open_workspace
-from krea_pipe.cli.messages import place_json, print_json, styled_words
+from krea_pipe.cli.messages import as_one, place_json, print_json
 from krea_pipe.cli.options import (
     OverFlags,
     file_argument,
@@ -32,7 +32,7 @@ from krea_pipe.core.json_data import Json
 from krea_pipe.core.money import exact
 from krea_pipe.core.outcome import DIGEST
 from krea_pipe.core.request import KEY_VERSION, ByDigest, ByKey, parse_source
-from krea_pipe.core.word_diff import change_json
+from krea_pipe.core.word_diff import WordKind, WordPart, change_json
 from krea_pipe.matrix.selecting import find_cell
 from krea_pipe.pipeline.pricing import usd
 from krea_pipe.pipeline.template import is_template
@@ -186,12 +186,12 @@ def _price_words(one: Explanation) -> str:
 
 
 def _reason(step: Step) -> str:
-    return styled_words(reason_parts(step.reason, step.change))
+    return _styled_words(reason_parts(step.reason, step.change))
 
 
 def _drawn(last: Last, key: str) -> str:
     when = last.result.finished_at[:19].replace("T", " ")
-    changes = styled_words(reason_parts(last.changes, last.change)) or "the key version changed"
+    changes = _styled_words(reason_parts(last.changes, last.change)) or "the key version changed"
     since = "this same request" if last.key == key else f"since then: {changes}"
     return f"{when} UTC, job {last.result.job_id}; {since}"
 
@@ -343,3 +343,9 @@ def _wrapped(text: str, margin: str, width: int | None) -> Iterator[str]:
     yield from textwrap.wrap(
         text, capacity, initial_indent=margin, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )
+
+
+def _styled_words(parts: Iterable[WordPart]) -> str:
+    """The parts of a change on one line: `wet [-slate-]{+oak+}`, in colours where click keeps them."""
+    colours: dict[WordKind, str | None] = {"same": None, "removed": "red", "added": "green"}
+    return "".join(click.style(as_one(part.marked), fg=colours[part.kind]) for part in parts if part.text)

@@ -6,9 +6,10 @@ from typing import TypedDict, Unpack
 
 import click
 
+from krea_pipe.cli.cell_options import SelectFlags, select_options, selection
 from krea_pipe.cli.completing import stages_option
 from krea_pipe.cli.messages import print_json, print_partial, print_replaced
-from krea_pipe.cli.options import FILE, SelectFlags, json_option, replace_option, select_options, selection
+from krea_pipe.cli.options import FILE, json_option, replace_option
 from krea_pipe.cli.report_source import (
     ReportSource,
     SourceFlags,

@@ -5,7 +5,8 @@ from typing import Unpack
 
 import click
 
-from krea_pipe.app import reading
+from krea_pipe.app import expansion
+from krea_pipe.app.reading import load_pipeline
 from krea_pipe.cli.options import OverFlags, file_argument, max_cells_option, over_options, overrides
 from krea_pipe.cli.summary import waiting_words
 from krea_pipe.matrix.graph import dot_lines, mermaid_lines, text_lines
@@ -25,8 +26,8 @@ def graph(file: Path, form: str, max_cells: int, **over: Unpack[OverFlags]) -> i
 
     Needs no network and no key. Prices cover all images, generated or not; `krea-pipe plan` shows what is new.
     """
-    loaded = reading.load_pipeline(file, overrides(over))
-    stage_graph = reading.stage_graph(loaded, max_cells)
+    loaded = load_pipeline(file, overrides(over))
+    stage_graph = expansion.stage_graph(loaded, max_cells)
     for line in FORMATS[form](stage_graph):
         click.echo(line)
     for one in stage_graph.waiting if form == "text" else ():

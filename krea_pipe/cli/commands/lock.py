@@ -12,17 +12,9 @@ import click
 
 from krea_pipe.app import flow, lock_files
 from krea_pipe.app.pipeline_files import SUFFIXES
+from krea_pipe.cli.cell_options import CellFlags, cell_options, lock_option, selection
 from krea_pipe.cli.many_files import FileResult, exit_code_of_all, files_argument, refuse_one_folder, work_on
-from krea_pipe.cli.options import (
-    FILE,
-    CellFlags,
-    cell_options,
-    combined,
-    lock_option,
-    out_option,
-    overrides,
-    selection,
-)
+from krea_pipe.cli.options import FILE, combined, out_option, overrides
 from krea_pipe.cli.tables import distance_words, print_table
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.planning.lock_check import LockState, Review

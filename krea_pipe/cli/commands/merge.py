@@ -12,10 +12,12 @@ from krea_pipe.app.run_name import NAME_VARIABLES, read_run_name
 from krea_pipe.app.shared_runs import merge_shared
 from krea_pipe.app.shared_store import shared_store
 from krea_pipe.app.workspace import open_workspace
+from krea_pipe.cli.cell_options import lock_option
 from krea_pipe.cli.completing import complete_run
 from krea_pipe.cli.merged_summary import merged_json, print_merged
-from krea_pipe.cli.messages import StderrLog, print_json, print_problems
-from krea_pipe.cli.options import json_option, lock_option, out_option, run_name_option
+from krea_pipe.cli.messages import print_json, print_problems
+from krea_pipe.cli.options import json_option, out_option, run_name_option
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.store.home import open_home

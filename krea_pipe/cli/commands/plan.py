@@ -14,6 +14,7 @@ from krea_pipe.app.lock_place import lock_of_run
 from krea_pipe.app.pipeline_files import is_one_file
 from krea_pipe.app.plan_files import Forecast
 from krea_pipe.app.workspace import open_workspace
+from krea_pipe.cli.cell_options import CellFlags, cell_options, selection, shard, shard_option
 from krea_pipe.cli.many_files import (
     FileEnd,
     FileResult,
@@ -25,19 +26,7 @@ from krea_pipe.cli.many_files import (
     work_on,
 )
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
-from krea_pipe.cli.options import (
-    FILE,
-    CellFlags,
-    UsdType,
-    cell_options,
-    combined,
-    local_option,
-    overrides,
-    retry_rejected_option,
-    selection,
-    shard,
-    shard_option,
-)
+from krea_pipe.cli.options import FILE, UsdType, combined, local_option, overrides, retry_rejected_option
 from krea_pipe.cli.plan_json import plan_json, totals_json
 from krea_pipe.cli.plan_text import (
     MAX_ROWS,

@@ -9,9 +9,11 @@ import click
 
 from krea_pipe.app.pictures import preview, shrink, sign
 from krea_pipe.app.run_argument import resolve_run
+from krea_pipe.cli.cell_options import SelectFlags, select_options, selection
 from krea_pipe.cli.completing import run_argument
-from krea_pipe.cli.messages import StderrLog, print_json
-from krea_pipe.cli.options import FILE, SelectFlags, json_option, select_options, selection
+from krea_pipe.cli.messages import print_json
+from krea_pipe.cli.options import FILE, json_option
+from krea_pipe.cli.stderr_log import StderrLog
 from krea_pipe.cli.summary import print_summary, print_troubles
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.report.decisions import decisions_json, read_decisions

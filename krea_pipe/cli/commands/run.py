@@ -11,21 +11,18 @@ from krea_pipe.app import flow
 from krea_pipe.app.execution import open_execution
 from krea_pipe.app.pipeline_files import is_one_file
 from krea_pipe.app.plan_files import run_request
+from krea_pipe.cli.cell_options import cell_options, lock_option, shard, shard_option
 from krea_pipe.cli.ci_log import is_read_by_a_host
 from krea_pipe.cli.many_files import files_argument
 from krea_pipe.cli.options import (
     Number,
     UsdType,
-    cell_options,
     local_option,
-    lock_option,
     log_options,
     out_option,
     overrides,
     retry_rejected_option,
     run_name_option,
-    shard,
-    shard_option,
 )
 from krea_pipe.cli.run_flags import (
     RunFlags,

@@ -14,8 +14,8 @@ from krea_pipe.app.served_engine import ServedEngine, engine_in, open_served_eng
 from krea_pipe.cli.messages import print_json_line, print_problems
 from krea_pipe.cli.options import DAY, FILE, Number, json_option, seconds_option
 from krea_pipe.core.errors import InvalidInput, Place, Problem, UsageError, whole_file
+from krea_pipe.core.loopback import is_loopback
 from krea_pipe.core.merge_conflicts import conflict_in
-from krea_pipe.core.settings import is_loopback
 from krea_pipe.core.unreadable import unreadable_file
 from krea_pipe.local import server
 from krea_pipe.local.script import Script

@@ -6,7 +6,7 @@ from typing import Unpack
 import click
 
 from krea_pipe.app.pipeline_files import is_one_file, pipeline_files
-from krea_pipe.app.validation import Checked, check_file, check_staged
+from krea_pipe.app.validation import Checked, check_file
 from krea_pipe.cli.messages import print_json, print_problems, problem_json
 from krea_pipe.cli.options import FILE, OverFlags, json_option, max_cells_option, over_options, overrides
 from krea_pipe.core.exit_codes import ExitCode
@@ -33,6 +33,8 @@ def validate(files: tuple[Path, ...], max_cells: int, *, staged: bool, as_json: 
         raise click.UsageError("Missing argument 'FILE...'.")
     said = overrides(over)
     if staged:
+        from krea_pipe.app.staged_files import check_staged  # noqa: PLC0415
+
         checked = list(check_staged(files, said, max_cells))
     else:
         named = files if is_one_file(files) else pipeline_files(files, with_libraries=True)

@@ -34,7 +34,7 @@ MAX_PICKS_NODES = 1_000_000
 KEY_DIGITS = 16
 """Of the key of a request, in a picks file."""
 
-_KEY = re.compile(rf"[0-9a-f]{{{KEY_DIGITS},64}}")
+_KEY = rf"[0-9a-f]{{{KEY_DIGITS},64}}"
 _STARTER = "write a line for each decision: - {pick: explore/serum/s1, stars: 5, note: keep the droplets}"
 _OLD_SHAPE = "write a cell's id, or {id: explore/serum/s1, stars: 5, note: keep the droplets}"
 _MERGE_HINT = f"{KEEP_BOTH}; `picks/*.yaml merge=union` in .gitattributes does that"
@@ -193,7 +193,7 @@ class _Reader:
         if by and not is_reviewer_name(by):
             message = f"`by` must be a name on one line of up to {MAX_NAME} characters"
             self._note("invalid_value", message, (*trail, "by"))
-        if key and not _KEY.fullmatch(key):
+        if key and not re.fullmatch(_KEY, key):
             message = f"`key` must be the first {KEY_DIGITS} to 64 hexadecimal digits of a request's key"
             self._note("invalid_value", message, (*trail, "key"), "remove it: the next `krea-pipe pick` writes it")
         found = [verdict for verdict in VERDICTS if entry.get(verdict) is not None]

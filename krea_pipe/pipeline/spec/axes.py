@@ -41,7 +41,7 @@ def sets_field(name: str) -> bool:
     return name in FIELD_NAMES or name.split(".")[0] in LIST_FIELDS
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AxisBuilder:
     """Builds axes; `earlier` are the names that a value may read besides variables. Problems go to the library."""
 

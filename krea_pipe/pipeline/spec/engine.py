@@ -13,9 +13,9 @@ from krea_pipe.core.engine_address import address_problem
 from krea_pipe.core.fields import DEFAULTS, FieldRules
 from krea_pipe.core.json_data import Json, list_in, mapping_in
 from krea_pipe.core.lfs import LFS_HINT, pointer_in
-from krea_pipe.core.masking import has_password
 from krea_pipe.core.open_weights import LARGER_RESOLUTIONS, WEIGHTS, weights_of
 from krea_pipe.core.request import ByDigest, source_text
+from krea_pipe.core.secret_kinds import has_password
 from krea_pipe.core.weight_files import lora_problem
 from krea_pipe.pipeline.model import Board
 from krea_pipe.pipeline.pricing import PRICE_CLASSES, Price, PriceList

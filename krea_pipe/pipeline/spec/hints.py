@@ -7,7 +7,7 @@ read when the first hint is asked for.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
+from decimal import Decimal
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from krea_pipe.pipeline.nodes import build_nodes
 from krea_pipe.pipeline.source import Trail
 
 _MAX_LISTED = 12
-_PARTS = re.compile(r"[\W_]+")
+_PARTS = r"[\W_]+"
 
 _STAGE_KEYS = ("prompt", "matrix", "exclude", "include", "patch", "sample", "with", "takes", "out")
 _CHAIN_KEYS = ("for_each", "needs", "picks", "promote")
@@ -69,16 +69,16 @@ def nearest(word: str, known: Iterable[str], *, most: int | None = None) -> str 
     if len(wanted) > MAX_NAME_LENGTH:
         return None
     close = closest(wanted, options, most=most)
-    within = [one for one in options if len(wanted) > 3 and wanted in _PARTS.split(one)]
+    within = [one for one in options if len(wanted) > 3 and wanted in re.split(_PARTS, one)]
     return options[close] if close else options[within[0]] if len(within) == 1 else None
 
 
 def near_ratio(text: str) -> str | None:
     """A hint with the aspect ratio that is nearest in shape."""
     found = re.fullmatch(r"\s*(\d{1,5}(?:\.\d{1,3})?)\s*[:x/*]\s*(\d{1,5}(?:\.\d{1,3})?)\s*", text)
-    if not found or not Fraction(found[1]) or not Fraction(found[2]):
+    if not found or not Decimal(found[1]) or not Decimal(found[2]):
         return None
-    shape = Fraction(found[1]) / Fraction(found[2])
+    shape = Decimal(found[1]) / Decimal(found[2])
     return f"the nearest shape is {min(ASPECT_RATIOS, key=lambda ratio: abs(shape / _shape(ratio) - 1))}"
 
 
@@ -148,6 +148,6 @@ def _snake(word: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).lower().replace("-", "_").replace(" ", "_")
 
 
-def _shape(ratio: str) -> Fraction:
+def _shape(ratio: str) -> Decimal:
     wide, _, high = ratio.partition(":")
-    return Fraction(wide) / Fraction(high)
+    return Decimal(wide) / Decimal(high)

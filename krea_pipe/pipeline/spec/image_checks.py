@@ -26,7 +26,7 @@ _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PLACEHOLDERS = ("image", "prompt")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ImageChecks:
     """The checks that a file defines, and those that its stages use."""
 

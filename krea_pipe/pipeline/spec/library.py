@@ -31,7 +31,7 @@ SOURCE_IMAGE = re.compile(r"\bsource\s*\.\s*image\b")
 """A template's word for the picture of the upstream cell, which no text can hold."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Library:
     """The definitions that stages use by name.
 

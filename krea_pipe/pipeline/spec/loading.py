@@ -10,8 +10,8 @@ from typing import cast
 from krea_pipe.core.errors import InvalidInput, Problem
 from krea_pipe.core.fields import NAMED_OR_USED, STAGE_KEYS
 from krea_pipe.core.json_data import Json, mapping_in
-from krea_pipe.core.masking import is_secret_name
 from krea_pipe.core.problem_list import MAX_PROBLEMS
+from krea_pipe.core.secret_kinds import is_secret_name
 from krea_pipe.pipeline.model import Budget, Pipeline, Stage, Value
 from krea_pipe.pipeline.nodes import Node
 from krea_pipe.pipeline.references import CheckedDigests, Fingerprints, fingerprint_images

@@ -9,7 +9,7 @@ from krea_pipe.core.contract import ASPECT_RATIOS, RESOLUTIONS, VARIANTS
 from krea_pipe.core.errors import Problem
 from krea_pipe.core.fields import UNKNOWN_FIELDS
 from krea_pipe.core.json_data import Json, mapping_in
-from krea_pipe.core.settings import user_settings_file
+from krea_pipe.core.user_paths import user_settings_file
 from krea_pipe.pipeline.pricing import BUILT_IN_PRICES, PRICE_CLASSES, Price, PriceClass, PriceList, Rate, usd
 from krea_pipe.pipeline.source import Document, Trail, read_document
 from krea_pipe.pipeline.spec.hints import suggestion

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from krea_pipe.core.errors import InvalidInput, Problem, UsageError
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import MASK, has_password, is_secret, without_secrets
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.secret_kinds import MASK, has_password, is_secret, without_secrets
 from krea_pipe.core.written import Written
 from krea_pipe.pipeline.source import Document, Trail
 from krea_pipe.pipeline.spec.hints import nearest

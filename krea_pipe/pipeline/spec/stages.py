@@ -32,7 +32,7 @@ _NOT_AXES = ("if", "allow_unused")
 _WITH_SCOPE = "`with` is the same in every cell: it can use `vars` and the entries above it"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class StageBuilder:
     """Builds one stage of a file from its data; `defaults` are the fields that all stages have."""
 
@@ -252,7 +252,7 @@ def _own_names(matrix: Matrix) -> dict[str, None]:
     return {axis.name: None for axis in matrix.axes if axis.name != TAKE}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _RuleFitter:
     """Fits rules to the axes of a stage's matrices."""
 

@@ -16,7 +16,7 @@ MAX_LINES = 500_000
 
 _NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _DETECTED = (",", ";", "\t")
-_SEP = re.compile(r"\"?sep=([,;|\t])\"?\r?\n", re.IGNORECASE)
+_SEP = r"(?i)\"?sep=([,;|\t])\"?\r?\n"
 _LINE_END = re.compile(r"\r\n|\n|\r|\Z")
 
 
@@ -50,7 +50,7 @@ def read_table(text: str, pattern: str, delimiter: str | None) -> CsvTable:
     Raises:
         Unusable: it cannot be read as a table, or has too much in it.
     """
-    said = _SEP.match(text)  # a line for spreadsheets
+    said = re.match(_SEP, text)  # a line for spreadsheets
     first_line, text = (2, text[said.end() :]) if said else (1, text)
     delimiter = delimiter or (said[1] if said else _delimiter_of(text, pattern))
     records = [*_filled(text, delimiter, pattern, first_line)]

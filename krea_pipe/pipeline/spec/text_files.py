@@ -9,8 +9,8 @@ from pathlib import Path
 
 from krea_pipe.core.errors import Place, Problem
 from krea_pipe.core.json_data import Json
-from krea_pipe.core.masking import has_password, is_secret
 from krea_pipe.core.problem_list import ProblemList
+from krea_pipe.core.secret_kinds import has_password, is_secret
 from krea_pipe.pipeline.nodes import Node, spelled_data
 from krea_pipe.pipeline.repo_paths import Unusable, files_of, read_text
 from krea_pipe.pipeline.source import Document, UsedFile
@@ -47,7 +47,7 @@ def with_text_files(document: Document, root: Path) -> Document:
     return replace(document, root=new, used=(*document.used, *reader.used), templates=templates)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Reader:
     """Reads text files. `texts` are included templates by their paths from the folder of the pipeline file."""
 

@@ -62,7 +62,7 @@ def with_used_files(document: Document, root: Path) -> Document:
     )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Reader:
     """Reads used files depth first: a file's definitions follow those of the files that it uses.
 

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 
-_TAG = re.compile(r"(\{%[-+]?\s*(?:include|import|from)\s+)(['\"])(.*?)\2", re.DOTALL)
+_TAG = r"(?s)(\{%[-+]?\s*(?:include|import|from)\s+)(['\"])(.*?)\2"
 
 
 class TemplateFiles:
@@ -36,9 +36,9 @@ NO_FILES = TemplateFiles({})
 
 def included_names(text: str) -> Iterator[str]:
     """The names of the files that a template itself includes or imports."""
-    return (found[3] for found in _TAG.finditer(text)) if "{%" in text else iter(())
+    return (found[3] for found in re.finditer(_TAG, text)) if "{%" in text else iter(())
 
 
 def with_names(text: str, names: Mapping[str, str]) -> str:
     """A template with other names for the files that it includes."""
-    return _TAG.sub(lambda found: f"{found[1]}{found[2]}{names.get(found[3], found[3])}{found[2]}", text)
+    return re.sub(_TAG, lambda found: f"{found[1]}{found[2]}{names.get(found[3], found[3])}{found[2]}", text)

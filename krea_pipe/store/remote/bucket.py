@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from krea_pipe.core.errors import Problem, UsageError
-from krea_pipe.core.settings import is_loopback
+from krea_pipe.core.loopback import is_loopback
 
 _T = TypeVar("_T")
 SCHEMES = ("s3", "gs", "az", "file")
