@@ -12,7 +12,8 @@ from krea_pipe.core.money import exact_text
 from krea_pipe.core.settings import api_token
 from krea_pipe.planning.plan import Hold, Plan, Submit
 from krea_pipe.store.known import known_jobs
-from krea_pipe.store.replay import InFlight, Replay
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight
 
 if TYPE_CHECKING:
     from krea_pipe.executor.account_calls import ApiCall, CancelEnd

@@ -23,7 +23,7 @@ from krea_pipe.pipeline.editing.edits import add_style
 from krea_pipe.pipeline.spec import Loaded, Overrides
 from krea_pipe.planning.training import Training, training_images
 from krea_pipe.store.atomic import write_atomically
-from krea_pipe.store.replay import Trained
+from krea_pipe.store.request_state import Trained
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RESERVED = frozenset({"true", "false", "null", "yes", "no", "on", "off"})

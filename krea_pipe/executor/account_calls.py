@@ -26,7 +26,7 @@ from krea_pipe.executor.watch import cancelled, read_if_there
 from krea_pipe.planning.plan import Step
 from krea_pipe.store.events import Adopted, Failed, JournalLine
 from krea_pipe.store.ledger import JournalEntry, Ledger
-from krea_pipe.store.replay import InFlight
+from krea_pipe.store.request_state import InFlight
 from krea_pipe.store.space import Space
 
 _T = TypeVar("_T")

@@ -20,7 +20,8 @@ from krea_pipe.core.outcome import iso
 from krea_pipe.executor.journal_writer import RequestLedger
 from krea_pipe.store.events import Listed
 from krea_pipe.store.ledger import AccountView
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight, Post
 
 REACH = timedelta(seconds=30)
 """Seconds to read back in a list beyond the newest known job: the clocks of Krea's hosts may differ by this much."""

@@ -48,7 +48,8 @@ from krea_pipe.store.ledger import Ledger
 from krea_pipe.store.probe import probe_for
 from krea_pipe.store.remote.remote import Remote
 from krea_pipe.store.remote.results import SharedImage
-from krea_pipe.store.replay import InFlight, Replay
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight
 from krea_pipe.store.space import Space
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.blobs import NewBlob
 from krea_pipe.store.events import Disowned, Done, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, RequestStatus
-from krea_pipe.store.replay import InFlight, Post
+from krea_pipe.store.request_state import InFlight, Post
 
 DOWNLOADS = 6
 """Tries to fetch one image again before it is left to the next run."""

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from krea_pipe.api.client import CALL_SECONDS
 from krea_pipe.api.wire import Job, read_time
 from krea_pipe.executor.account_jobs import REACH, NewJobs
-from krea_pipe.store.replay import Post
+from krea_pipe.store.request_state import Post
 
 SLACK = timedelta(seconds=5)
 """By how much the clocks that date answers and jobs may differ, until our jobs have shown it."""

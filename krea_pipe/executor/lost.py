@@ -29,7 +29,7 @@ from krea_pipe.executor.judge import (
 )
 from krea_pipe.executor.session import Session
 from krea_pipe.store.ledger import AccountView
-from krea_pipe.store.replay import Post
+from krea_pipe.store.request_state import Post
 
 _CHECK_ATTEMPTS = 4
 PATIENCE = 1200

@@ -27,7 +27,7 @@ from krea_pipe.executor.lost import Search
 from krea_pipe.executor.session import Session, failure_of
 from krea_pipe.store.events import Adopted, Attached, Cleared, Declined, Submitted, Submitting, Unanswered
 from krea_pipe.store.ledger import Blocked, Busy, DrawnElsewhere, Free, RequestStatus
-from krea_pipe.store.replay import InFlight, Post
+from krea_pipe.store.request_state import InFlight, Post
 
 MOST_UNREACHABLE = 8
 """Tries to reach Krea with one request before it fails."""

@@ -42,7 +42,8 @@ from krea_pipe.store.remote.bucket import RemoteFailed
 from krea_pipe.store.remote.claims import Claims
 from krea_pipe.store.remote.presence import SharedPresence
 from krea_pipe.store.remote.results import SharedImage, SharedResults
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight, Post
 
 _T = TypeVar("_T")
 SHARED_EVENTS = (

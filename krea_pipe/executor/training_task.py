@@ -32,7 +32,7 @@ from krea_pipe.planning.training import Training, agreed_cost
 from krea_pipe.store.events import Disowned, Done, Event, Failed, Unfetched, Unseen
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Ledger, RequestStatus
 from krea_pipe.store.probe import probe_for
-from krea_pipe.store.replay import InFlight, Post, Trained
+from krea_pipe.store.request_state import InFlight, Post, Trained
 from krea_pipe.store.space import Space
 
 GROWTH = 1.3

@@ -23,7 +23,7 @@ from krea_pipe.planning.change_reason import describe_change, prompt_change
 from krea_pipe.planning.free_sources import FreeSource, FromFile, FromHome, FromRemote, Offer
 from krea_pipe.planning.lockfile import LockLine
 from krea_pipe.store.known import Known
-from krea_pipe.store.replay import InFlight, Post
+from krea_pipe.store.request_state import InFlight, Post
 
 DAMAGED = "stored image missing or damaged"
 """The reason for reading a generated image again, or regenerating it if its job is unknown."""

@@ -23,7 +23,8 @@ from krea_pipe.report.model import ZERO_USD, Report, Row, costs, totals
 from krea_pipe.report.thumbnails import digests_of
 from krea_pipe.store.events import Counted, Done, Failed, JournalLine, Reported
 from krea_pipe.store.plain import is_plain
-from krea_pipe.store.replay import Finished, Idle, InFlight, Replay, Sending, State, Unknown, Without
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import Finished, Idle, InFlight, Sending, State, Unknown, Without
 from krea_pipe.store.space import Space
 
 RunState: TypeAlias = Literal["running", "ended", "cut_off", "watching"]

@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 from krea_pipe.core.money import FREE
 from krea_pipe.store.events import JournalLine
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight, Post
 
 ChargeState: TypeAlias = Literal["paid", "not_billed", "uncertain", "in_flight"]
 _RANKS: tuple[ChargeState, ...] = ("paid", "not_billed", "uncertain", "in_flight")

@@ -14,7 +14,8 @@ from krea_pipe.store.events import Done, Failed, JournalLine, Listed
 from krea_pipe.store.journal import Journal, Observe, unobserved
 from krea_pipe.store.lock import FileLock
 from krea_pipe.store.presence import Presence
-from krea_pipe.store.replay import InFlight, Post, Replay, Trained
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight, Post, Trained
 
 
 @dataclass(frozen=True, slots=True)

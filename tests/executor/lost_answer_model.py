@@ -28,7 +28,8 @@ from krea_pipe.executor.session import Session
 from krea_pipe.executor.stop import Stop
 from krea_pipe.store.events import Done, JournalLine
 from krea_pipe.store.ledger import DrawnElsewhere, Free, JournalEntry, Ledger
-from krea_pipe.store.replay import InFlight, Replay
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight
 
 EPOCH = datetime(2026, 11, 30, 12, tzinfo=UTC)
 PRICE = Decimal("0.03")

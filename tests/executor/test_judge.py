@@ -7,7 +7,7 @@ from krea_pipe.api.wire import Job
 from krea_pipe.core.outcome import iso
 from krea_pipe.executor.account_jobs import NewJobs
 from krea_pipe.executor.judge import Evidence, FoundJob, LostPost, Unclear, judge
-from krea_pipe.store.replay import Post
+from krea_pipe.store.request_state import Post
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 

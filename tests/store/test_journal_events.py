@@ -7,7 +7,7 @@ import pytest
 
 from krea_pipe.store.events import EVENTS, JournalLine, decode, encode, name_of
 from krea_pipe.store.journal import Journal
-from krea_pipe.store.replay import Idle, InFlight
+from krea_pipe.store.request_state import Idle, InFlight
 
 RESULT = {"sha256": "ab" * 32, "cost_usd": "0.03"}
 

@@ -14,7 +14,7 @@ from krea_pipe.store.journal import Journal
 from krea_pipe.store.ledger import Busy, DrawnElsewhere, Free, JournalEntry, Ledger
 from krea_pipe.store.lock import exclusive
 from krea_pipe.store.presence import Presence
-from krea_pipe.store.replay import InFlight, Post
+from krea_pipe.store.request_state import InFlight, Post
 
 ORIGIN = "https://krea.example"
 FACTS = {"origin": ORIGIN, "account": "acc", "usd": "0.03", "cell": "p/a", "began": "", "after": "", "before": ""}

@@ -19,7 +19,7 @@ from krea_pipe.core.money import exact_text
 from krea_pipe.core.outcome import Failure
 from krea_pipe.pipeline.spec import Overrides
 from krea_pipe.planning.training import MODELS, MOST_STEPS, STYLE_KINDS
-from krea_pipe.store.replay import Trained
+from krea_pipe.store.request_state import Trained
 
 FILTERS = ("user", "all", "community", "krea", "shared", "unapproved", "editor", "gallery", "public")
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

@@ -16,7 +16,8 @@ from krea_pipe.store.remote.bucket import Bucket
 from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog, number_in
 from krea_pipe.store.remote.record import Seal
 from krea_pipe.store.remote.results import RESULTS
-from krea_pipe.store.replay import InFlight, Post, Replay
+from krea_pipe.store.replay import Replay
+from krea_pipe.store.request_state import InFlight, Post
 
 CLAIMS = "claims"
 JOBS = "jobs"
