@@ -174,7 +174,7 @@ def look_over_recipes(
     for step in plan.steps:
         result = results.get(step.key)
         if result is None:
-            files.waiting += sum(len(cell.files) for cell in step.cells)
+            files.waiting += sum([len(cell.files) for cell in step.cells])
         else:
             wanted += list(_of_step(step, result, files.base, kind))
     if wanted:
