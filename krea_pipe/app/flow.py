@@ -245,7 +245,7 @@ def _is_unpaid(target: Target, options: RunOptions) -> bool:
 
 def _unpaid(plan: Plan) -> Plan:
     """A plan that sends nothing."""
-    held = {step.key: replace(step, action=Hold(NOT_ALLOWED)) for step in plan.steps if isinstance(step.action, Submit)}
+    held = {step.key: step._replace(action=Hold(NOT_ALLOWED)) for step in plan.steps if isinstance(step.action, Submit)}
     return replace(plan, steps=tuple(held.get(step.key, step) for step in plan.steps), uploads=())
 
 

@@ -185,7 +185,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     plan = replace(plan, needs=needs, waiting=tuple(waiting), shard=options.shard)
     moved = None
     if options.lock is not None and not is_local:
-        moved = moved_lock(lock or Lockfile(options.lock), {key for _, key in found})
+        moved = moved_lock(lock or Lockfile(options.lock), lambda: (key for _, key in found))
     warnings = (*able.warnings, *([moved] if moved else []))
     return PlannedRun(plan, whole, known.journal, found, able.idle, lock, offers.problems, warnings)
 

@@ -98,11 +98,10 @@ def with_fetched(plan: Plan, copied: dict[Key, Copied], reasons: dict[Key, str])
 def _reused(step: Step, copied: Copied | None, reasons: dict[Key, str]) -> Step:
     match step.action:
         case Fetch(counted=counted) if copied is not None:
-            return replace(
-                step, action=Reuse({step.key: copied.result}, step.key, counted=counted), reason=reasons[step.key]
-            )
+            action = Reuse({step.key: copied.result}, step.key, counted=counted)
+            return step._replace(action=action, reason=reasons[step.key])
         case Reuse() if copied is not None:
-            return replace(step, reason=reasons[step.key])
+            return step._replace(reason=reasons[step.key])
     return step
 
 

@@ -36,12 +36,6 @@ class Cell(NamedTuple):
     template: str | None = None
     files: tuple[RecipeFile, ...] = ()
 
-    def at(self, position: int) -> "Cell":
-        """The same cell in its place."""
-        if position == self.position:
-            return self
-        return self._replace(position=position)
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:

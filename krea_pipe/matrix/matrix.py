@@ -97,8 +97,8 @@ class Expansion:
             InvalidInput: too many cells, two cells on one path, or cells that cannot be made; the first of each kind
                 of problem, up to a hundred at once.
         """
-        for position, (cell, key) in enumerate(self._all(AS_CELLS)):
-            yield cell.at(position), key
+        for position, one in enumerate(self._all(AS_CELLS)):
+            yield one if one[0].position == position else (one[0]._replace(position=position), one[1])
 
     def texts(self) -> Iterator[CellText]:
         """Every cell as text, which costs far less; errors as for `keyed`."""

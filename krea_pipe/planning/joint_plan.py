@@ -1,7 +1,6 @@
 """Several plans as one: what two pipelines share is paid once, and the stages of each wait only for their own."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from krea_pipe.core.request import Key, Source
 from krea_pipe.matrix.cell import Cell
@@ -26,7 +25,7 @@ def joint_plan(plans: Sequence[Plan]) -> Plan:
         for step in plan.steps:
             cells = tuple(_cell(cell, number, plan.pipeline) for cell in step.cells)
             first = steps.get(step.key)
-            steps[step.key] = replace(first or step, cells=(*first.cells, *cells) if first else cells)
+            steps[step.key] = (first or step)._replace(cells=(*first.cells, *cells) if first else cells)
         uploads |= {image.source: image for image in plan.uploads}
         images |= {image.source: image for image in plan.images}
         for name, above in plan.needs.items():

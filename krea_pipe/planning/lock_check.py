@@ -1,6 +1,6 @@
 """Compares images with the lock file, and updates its lines after a run."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -105,16 +105,16 @@ def check_frozen(plan: Plan, lock: Lockfile) -> None:
         shard = "" if plan.shard is None else f" of shard {plan.shard}"
         message = f"{len(loose)} of {len(cells)} cells{shard} {verb} missing from {lock.file.name} or changed: {named}"
         hint = "run without --frozen, review the images, and commit the lock file"
-        moved = moved_lock(lock, {step.key for step in plan.steps})
+        moved = moved_lock(lock, lambda: (step.key for step in plan.steps))
         raise NotLocked(Problem("not_locked", message, hint=f"{moved.message}; {moved.hint}" if moved else hint))
 
 
-def moved_lock(lock: Lockfile, keys: Collection[Key]) -> Problem | None:
+def moved_lock(lock: Lockfile, keys: Callable[[], Iterable[Key]]) -> Problem | None:
     """A warning if a lock file does not exist, but another one in its folder has the same requests.
 
     Args:
         lock: The lock file as it was read.
-        keys: The keys of the requests.
+        keys: Gives the keys of the requests.
 
     Returns:
         The warning, None if there is nothing to report.

@@ -7,7 +7,7 @@ for one cell are read, and the one whose key is the cell's counts.
 
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -159,12 +159,12 @@ def lock_path(pipeline_file: Path) -> Path:
     return pipeline_file.parent / f"{name.removesuffix('.yaml')}{SUFFIX}"
 
 
-def locks_beside(file: Path, keys: Collection[Key]) -> list[tuple[Path, int]]:
+def locks_beside(file: Path, keys: Callable[[], Iterable[Key]]) -> list[tuple[Path, int]]:
     """Lock files that a pipeline may have had before its file got another name.
 
     Args:
         file: The path of its lock file, which is missing.
-        keys: The keys of its requests.
+        keys: Gives the keys of its requests.
 
     Returns:
         Each lock file in the folder whose pipeline file is missing, and how many of the requests it has; those with
@@ -176,7 +176,7 @@ def locks_beside(file: Path, keys: Collection[Key]) -> list[tuple[Path, int]]:
         if other == file or (other.parent / name).exists() or (other.parent / f"{name}.yaml").exists():
             continue
         with suppress(InvalidInput):
-            count = len({line.key for line in read_lock(other).lines} & set(keys))
+            count = len({line.key for line in read_lock(other).lines}.intersection(keys()))
             found += [(other, count)] if count else []
     return sorted(found, key=lambda one: -one[1])
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from krea_pipe.core.failure_codes import failure_class_of
 from krea_pipe.core.json_data import Json
@@ -161,11 +161,11 @@ class Rejected:
 Action: TypeAlias = Reuse | Fetch | Attach | Submit | Hold | Rejected
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One distinct request, what to do with it and why, and the cells that it serves.
 
-    `change` is that of its prompt, where the reason is that the prompt changed.
+    `change` is that of its prompt, where the reason is that the prompt changed. It is a tuple because there are as many
+    as cells.
     """
 
     request: Request
@@ -339,22 +339,21 @@ def make_plan(
         The plan, without the needs of stages and those that wait.
     """
     maker = _StepMaker(known, fingerprints, options)
-    steps = tuple([maker.step(key, group) for key, group in _by_key(cells).items()])
+    steps = tuple([maker.step(key, group) for key, group in _by_key(cells)])
     with_images = [step for step in steps if step.request.has_images]
     sent = [step.request for step in with_images if isinstance(step.action, Submit)]
     asked = [step.request for step in with_images if needs_call(step.action)]
     return Plan(options.pipeline, steps, tuple(_uploads(sent, fingerprints)), tuple(_uploads(asked, fingerprints)))
 
 
-def _by_key(cells: Sequence[tuple[Cell, Key]]) -> Mapping[Key, tuple[Cell, ...]]:
+def _by_key(cells: Sequence[tuple[Cell, Key]]) -> Iterable[tuple[Key, tuple[Cell, ...]]]:
     """The cells of each request, in the order of the file."""
-    alone = {key: (cell,) for cell, key in cells}
-    if len(alone) == len(cells):
-        return alone
-    groups: dict[Key, list[Cell]] = {key: [] for key in alone}
+    if len({key for _, key in cells}) == len(cells):
+        return ((key, (cell,)) for cell, key in cells)
+    groups: dict[Key, list[Cell]] = {}
     for cell, key in cells:
-        groups[key].append(cell)
-    return {key: tuple(group) for key, group in groups.items()}
+        groups.setdefault(key, []).append(cell)
+    return ((key, tuple(group)) for key, group in groups.items())
 
 
 def _uploads(requests: Iterable[Request], fingerprints: Fingerprints) -> list[Image]:

@@ -164,7 +164,7 @@ def look_over_recipes(
             continue
         result = _stored(step) if results is None else results.get(step.key)
         if result is None:
-            files.waiting += sum(len(cell.files) for cell in step.cells)
+            files.waiting += sum([len(cell.files) for cell in step.cells])
         else:
             wanted += list(_of_step(step, result, files.base, kind))
     if wanted:

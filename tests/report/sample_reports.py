@@ -80,7 +80,7 @@ def make_report(*stages, kind="live", out=Path("out"), folder=None, **changes):
     """The report of a run with these stages; `changes` are made to it afterwards."""
     steps, outcomes, positions = [], {}, count()
     for step, outcome in (pair for _, pairs in stages for pair in pairs):
-        steps.append(replace(step, cells=tuple(cell._replace(position=next(positions)) for cell in step.cells)))
+        steps.append(step._replace(cells=tuple(cell._replace(position=next(positions)) for cell in step.cells)))
         outcomes[step.key] = outcome
     run_id = "20261012-091403-7f3a"
     facts = RunFacts(

@@ -1,7 +1,6 @@
 """From outcomes to the report: where images are, what a cell cost, and that the money adds up."""
 
 import os
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def test_a_cell_that_may_be_billed_shows_what_it_may_have_cost(small_report):
 def test_what_two_cells_share_costs_once(status):
     stage, [(step, outcome)] = make_stage("lamp", {"seed": [1]}, lambda _: status)
     twin = step.cells[0]._replace(id="lamp/twin", out="lamp/twin")
-    report = make_report((stage, [(replace(step, cells=(*step.cells, twin)), outcome)]))
+    report = make_report((stage, [(step._replace(cells=(*step.cells, twin)), outcome)]))
     assert [(row.cost_usd, row.reason) for row in report.rows] == [
         (PRICE, "new"),
         (Decimal(0), "same request as lamp/1"),

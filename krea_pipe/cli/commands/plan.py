@@ -40,6 +40,7 @@ from krea_pipe.cli.plan_text import (
 )
 from krea_pipe.cli.summary import waiting_json, waiting_words
 from krea_pipe.cli.tables import print_table
+from krea_pipe.core.cycle_search import rare_full_searches
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.json_data import writable
@@ -117,6 +118,7 @@ _against_options = combined(
 @retry_rejected_option
 @_against_options
 @cell_options
+@rare_full_searches()
 def plan(files: tuple[Path, ...], *, check: bool, as_json: bool, **flags: Unpack[_Flags]) -> int:
     """Show what a run of FILE would do for each request and why, and the price.
 
