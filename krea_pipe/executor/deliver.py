@@ -266,9 +266,7 @@ def remember(space: Space, plan: Plan, outcomes: Mapping[Key, Outcome]) -> None:
     """
     drawn = ((step, result) for step in plan.steps if (result := outcomes[step.key].result) is not None)
     while portion := list(islice(drawn, _KEPT_AT_ONCE)):
-        fresh = [
-            (step, result) for step, result in portion if not (isinstance(step.action, Reuse) and step.action.kept)
-        ]
+        fresh = [(step, result) for step, result in portion if not _is_kept(step)]
         remember_results(space, {step.key: (result, step.request.fields()) for step, result in fresh})
         remember_cells(space, {f"{plan.pipeline}/{cell.id}": step.key for step, _ in portion for cell in step.cells})
 
