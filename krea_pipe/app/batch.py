@@ -201,6 +201,7 @@ def joint_work(prepared: Sequence[Prepared], limits: Limits) -> RunWork:
         allowed |= {name: (*allowed.get(name, ()), *map(str, values)) for name, values in work.allowed.items()}
     return replace(
         works[0],
+        replay=next((work.replay for work in works if not work.replay.is_partial), works[0].replay),
         plan=joint_plan([work.plan for work in works]),
         deliver=_delivering(prepared),
         token=next((work.token for work in works if work.token is not None), None),

@@ -12,14 +12,14 @@ from pathlib import Path
 from krea_pipe._version import __version__
 from krea_pipe.app.execution import Prepared
 from krea_pipe.app.finished_run import FinishedRun
-from krea_pipe.core.errors import KreaPipeError
+from krea_pipe.core.errors import InvalidInput, KreaPipeError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.core.outcome import Ending
 from krea_pipe.core.request import source_text
 from krea_pipe.executor.prune import Pruned
 from krea_pipe.matrix.picking import picks_file
 from krea_pipe.planning.lock_check import LockUpdate
-from krea_pipe.planning.lockfile import Lockfile, lock_bytes
+from krea_pipe.planning.lockfile import Lockfile, lock_bytes, read_lock
 from krea_pipe.planning.plan import Reuse, Step
 from krea_pipe.planning.recipe_files import look_over_recipes
 from krea_pipe.planning.stale_files import find_stale_files
@@ -65,9 +65,13 @@ def unchanged_run(prepared: Prepared, home: Path) -> FinishedRun | None:
 def note_state(prepared: Prepared, finished: FinishedRun) -> None:
     """Leave the digest beside the report of a run that had nothing to do, for the next one to compare."""
     is_done = finished.report.exit_code == ExitCode.DONE and not finished.problems and _is_locked(prepared, finished)
-    if is_done and is_reused(prepared):
-        write_summary(prepared.space.journal, prepared.replay)
-        write_atomically(finished.folder / STATE, f"{state_of(prepared)}\n".encode(), durable=False)
+    if not is_done or not is_reused(prepared):
+        return
+    write_summary(prepared.space.journal, prepared.replay)
+    with suppress(InvalidInput):  # a lock file that someone has damaged meanwhile
+        state = state_of(prepared)
+        if finished.kept is None or read_lock(finished.kept.lock.file).lines == finished.kept.lock.lines:
+            write_atomically(finished.folder / STATE, f"{state}\n".encode(), durable=False)
 
 
 def is_reused(prepared: Prepared) -> bool:

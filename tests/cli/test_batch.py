@@ -70,6 +70,16 @@ def test_all_pipelines_of_a_folder_are_one_run(house, krea):
     assert house.run("plan", "house", "--check").code == 0
 
 
+def test_a_file_without_work_leaves_the_journal_to_those_that_have_some(house, krea):
+    """The plan of stored images reads a summary of the journal, which is not enough for what is sent."""
+    for _ in range(2):
+        assert house.run("run", "house/a.yaml").code == 0
+    assert (house.space / "journal-summary-1.json").is_file()
+    done = house.run("run", "house", "--json")
+    assert (done.code, done.counts, spent(done)) == (0, (3, 0, 3), Decimal("0.09")), done.text
+    assert sorted(krea.billed_prompts()) == ["a1", "b1", "both", "c1", "c2"]
+
+
 def test_one_cap_is_for_all(house, krea):
     said = house.run("plan", "house", "--max-cost", "0.10")
     assert "A run would send 3 of them for $0.09, then stop at the limit." in said.out

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import krea_pipe
+from krea_pipe.app import run_pipeline
 
 TEXT = """\
 version: 1
@@ -123,6 +124,23 @@ def test_an_image_that_is_not_the_accepted_one_is_reported_each_time(project, la
     drifted = [project.run("run", "lamp.yaml", "--json").json for _ in range(3)]
     assert [len(said["lock"]["drifted"]) for said in drifted] == [2, 2, 2]
     assert len({said["run_id"] for said in drifted} | {last}) == 4
+
+
+def test_a_lock_file_that_someone_changes_while_a_run_reports_is_looked_at_again(project, monkeypatch):
+    project.write("lamp.yaml", TEXT)
+    run(project)
+    lock, write = project.path / "lamp.lock.jsonl", run_pipeline.write_report
+    before = lock.read_text()
+
+    def write_meanwhile(*args, **options):
+        lock.write_text(before.splitlines(keepends=True)[0])
+        write(*args, **options)
+
+    monkeypatch.setattr(run_pipeline, "write_report", write_meanwhile)
+    second = run(project)
+    monkeypatch.undo()
+    assert run(project) != second
+    assert lock.read_text() == before
 
 
 @pytest.mark.parametrize("change", CHANGES)
