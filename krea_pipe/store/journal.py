@@ -52,7 +52,8 @@ class Journal:
         Raises:
             StateError: the file cannot be read, or a later version has written an event that is not known.
         """
-        assert not state.is_partial, "lines can only follow all lines before them"
+        if state.is_partial:  # no `assert`, which Python may leave out: a run would pay without knowing what is paid
+            raise AssertionError("lines can only follow all lines before them")
         try:
             if os.stat(self.path).st_size == state.size:  # noqa: PTH116 (asked before every line)
                 return
