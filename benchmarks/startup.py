@@ -105,7 +105,8 @@ def warm(folder: Path, scale: float) -> list[Row]:
     command = [*KREA_PIPE, "run", "p.yaml", "--json"]
     with serving([PYTHON, str(HERE / "colours.py")]) as krea:
         env = krea.env
-        succeeded(command, folder, env)
+        for _ in range(2):  # the second run writes the report that the later ones name
+            succeeded(command, folder, env)
     runs = [(succeeded(command, folder, env), succeeded(IMPORTS, folder)) for _ in range(3)]
     (wall, peak), (least, low) = (
         (statistics.median(ran.wall for ran in side), max(ran.peak for ran in side)) for side in zip(*runs, strict=True)
