@@ -92,10 +92,7 @@ class HtmlOptions:
     previews: Mapping[str, bytes] | str | None = None
 
 
-_FOLDER = HtmlOptions()
-
-
-def render_html(report: Report, page: HtmlOptions = _FOLDER) -> Iterator[bytes]:
+def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[bytes]:
     """Render the page as parts of UTF-8 text: what is long is never whole in memory."""
     causes = causes_of(report)
     shell = _template().render(
