@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -144,13 +144,11 @@ class Facts:
         now = time.time()
         rows = ((_storable(name), now, _encoded(data)) for name, data in facts.items())
         try:
-            with self._alone():
-                self._create()
-                with open_database(self.folder) as connection, connection:
-                    connection.set_progress_handler(None, 0)  # it limits what a damaged database may cost a question
-                    connection.execute("PRAGMA synchronous=FULL")
-                    connection.execute(_TOUCH)
-                    connection.executemany(_UPSERT, rows)
+            with self._alone(), self._whole() as connection, connection:
+                connection.set_progress_handler(None, 0)  # it limits what a damaged database may cost a question
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute(_TOUCH)
+                connection.executemany(_UPSERT, rows)
         except (sqlite3.DatabaseError, OSError, diskcache.Timeout) as error:
             raise _damaged(self.folder, error) from error
 
@@ -158,12 +156,19 @@ class Facts:
         """Keeps other writers out, threads and processes: SQLite gives up where two wait for each other."""
         return exclusive(self.folder.with_name(f"{self.folder.name}.lock"))
 
-    def _create(self) -> None:
-        """Let diskcache create the database, or what a crash has left out of it."""
+    @contextmanager
+    def _whole(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the database; diskcache creates it, or what a crash has left out of it."""
         check_folders(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not (exists(self.folder) and is_whole(self.folder)):
-            diskcache.Cache(str(self.folder), timeout=BUSY_SECONDS, **settings()).close()
+        if exists(self.folder):
+            with open_database(self.folder) as connection:
+                if is_whole(connection):
+                    yield connection
+                    return
+        diskcache.Cache(str(self.folder), timeout=BUSY_SECONDS, **settings()).close()
+        with open_database(self.folder) as connection:
+            yield connection
 
 
 def _storable(name: str) -> str:

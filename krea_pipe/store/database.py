@@ -124,23 +124,19 @@ def open_database(folder: Path, *, writes: bool = True) -> Iterator[sqlite3.Conn
         yield connection
 
 
-def is_whole(folder: Path) -> bool:
+def is_whole(connection: sqlite3.Connection) -> bool:
     """Whether a database has all its structures; a crash while it was created may have left some out.
 
     Args:
-        folder: The folder of the facts, with a database in it.
+        connection: One that `open_database` gave.
 
     Returns:
         False where diskcache has to complete it.
-
-    Raises:
-        sqlite3.DatabaseError: The database is damaged, or was not created by krea-pipe.
     """
-    with open_database(folder) as connection:
-        found = _objects_of(connection)
-        if found != _OBJECTS and found != _objects_now():
-            return False
-        ((counters,),) = connection.execute("SELECT count(*) FROM Settings WHERE key IN ('count', 'size')")
+    found = _objects_of(connection)
+    if found != _OBJECTS and found != _objects_now():
+        return False
+    ((counters,),) = connection.execute("SELECT count(*) FROM Settings WHERE key IN ('count', 'size')")
     return bool(counters == 2)
 
 
