@@ -124,6 +124,8 @@ def _context():
 
 def carry_out(words, folder, environment, files, out, err):
     """Be `krea-pipe WORDS`, in a process that does nothing else and may have so many files open."""
+    # multiprocessing passes over what it cannot import there, and then each process would import everything anew.
+    assert "fork_parent" in sys.modules, "the process from which tests fork cannot import fork_parent"
     resource.setrlimit(resource.RLIMIT_NOFILE, files)
     os.environ.clear()
     os.environ.update(environment)
