@@ -8,6 +8,7 @@ before a POST does.
 import asyncio
 import contextlib
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -233,8 +234,7 @@ class SharedLedger:
         if now - self.looked.get(key, -math.inf) >= LOOK * self.poll:
             self.looked[key] = now
             try:
-                await asyncio.gather(self._read(key), self._fetch(key))
-                self.alive = await self._call(self.presence.alive)
+                await self._look(key)
             except RemoteFailed as error:
                 return Blocked(str(error), is_down=True)
         if key in self.done:
@@ -244,6 +244,25 @@ class SharedLedger:
             reason = f"the shared store names job {status.job_id}, which is known here as the job of another request"
             return Blocked(reason)
         return status
+
+    async def _look(self, key: str) -> None:
+        """Read what the store has of a request, and whether the run that works on it is alive.
+
+        Without the second reading, a run that ends between the first one and the list of runs would seem to have left
+        its job without an image.
+        """
+        ended = ""
+        while True:
+            await asyncio.gather(self._read(key), self._fetch(key))
+            read_at, work = time.monotonic(), self.claims.work(key)
+            if work is None or key in self.done or work.run == ended:
+                return
+            self.alive = await self._call(self.presence.alive)
+            if work.run not in self.alive:  # it may have begun since that list, or have ended since its last line
+                self.alive = await self._call(partial(self.presence.alive, read_at))
+            if work.run in self.alive:
+                return
+            ended = work.run
 
     async def _key_of(self, job_id: str) -> object:
         """The request of a job by this home's journal or the lock file; None if they do not know it."""

@@ -75,6 +75,27 @@ def test_two_homes_at_once_pay_once_and_both_have_every_image(homes, krea):
     assert sum(float(one.json["cost"]["spent_usd"]) for one in done) == pytest.approx(0.09)
 
 
+def test_a_run_that_ends_while_another_looks_has_not_left_its_jobs(homes, krea, monkeypatch):
+    """The second run has read the claims of the first, and then sees that this is alive no more."""
+    krea.world.latency = 1e6
+    one, two = homes
+    process = one.begin()
+    until(lambda: len(two.names("jobs")) == 3, "the jobs of the first home in the store")
+    alive = SharedPresence.alive
+
+    def alive_at_the_end(presence, *since):
+        krea.finish_jobs()
+        assert process.wait() == 0
+        return alive(presence, *since)
+
+    monkeypatch.setattr(SharedPresence, "alive", alive_at_the_end)
+    seldom = {"KREA_PIPE_POLL_SECONDS": "2"}  # else the claim would read all again, and find the images
+    done = two.run("run", "p.yaml", "--json", env={"KREA_PIPE_REMOTE": two.store.as_uri(), **seldom})
+    assert (done.code, done.counts) == (0, (0, 0, 3)), done.text
+    assert float(done.json["cost"]["spent_usd"]) == 0
+    check_paid_once(two, krea, WORDS)
+
+
 def test_a_job_of_a_killed_home_is_brought_in_by_another(homes, krea):
     krea.world.latency = 1e6
     one, two = homes

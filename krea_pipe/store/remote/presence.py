@@ -59,8 +59,11 @@ class SharedPresence:
             with contextlib.suppress(RemoteFailed):  # it counts as dead a minute later
                 self.bucket.delete(self._name)
 
-    def alive(self) -> frozenset[str]:
+    def alive(self, since: float = -math.inf) -> frozenset[str]:
         """List the runs that are alive, as of a few seconds ago.
+
+        Args:
+            since: a time by `time.monotonic`, in seconds, after which they must have been listed.
 
         Returns:
             Their ids; this run is not among them.
@@ -68,12 +71,13 @@ class SharedPresence:
         Raises:
             RemoteFailed: the store could not be listed.
         """
-        if time.monotonic() - self._seen_at >= _FRESH * self.poll:
+        begun = time.monotonic()
+        if self._seen_at < since or begun - self._seen_at >= _FRESH * self.poll:
             entries = {entry.name.rpartition("/")[2]: entry.modified for entry in self.bucket.list(RUNS)}
             dead_after = timedelta(seconds=DEAD_AFTER * self.poll)
             now = entries.get(self.run) or max(entries.values(), default=None)
             alive = (run for run, at in entries.items() if now is not None and now - at < dead_after)
-            self._seen, self._seen_at = frozenset(alive) - {self.run}, time.monotonic()
+            self._seen, self._seen_at = frozenset(alive) - {self.run}, begun
         return self._seen
 
     @property
