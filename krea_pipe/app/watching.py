@@ -106,6 +106,7 @@ class PipelineWatch:
         """Read the file for the first time, and follow it."""
         self._changed.set()
         self._submit(self._draw_states)
+        self._submit(self._events.run)
 
     def wait(self, seconds: float) -> WatchedReport | None:
         """Wait for the first state without problems.
@@ -176,8 +177,6 @@ class PipelineWatch:
             state = SavedState(found, changes=self._changes(found))
         tables = InputPaths(frozenset(one.resolve() for one in order.overrides.var_files))
         self._events.follow(self._paths | tables, before)
-        if len(self._work) == 1:
-            self._submit(self._events.run)
         return state
 
     def _changes(self, found: Forecast) -> tuple[CellChange, ...] | None:
