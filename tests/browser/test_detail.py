@@ -51,7 +51,7 @@ def test_a_cell_opens_by_click_and_by_enter_and_escape_gives_the_focus_back(open
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(title).to_have_text("lamp/slate/high")
-    assert "cell=lamp%2Fslate%2Fhigh" in page.url
+    expect(page).to_have_url(re.compile("cell=lamp%2Fslate%2Fhigh"))
     page.locator("#previous").click()
     page.locator("#close").click()
     expect(frame(page, "lamp/slate/low")).to_be_focused()

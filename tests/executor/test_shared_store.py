@@ -386,7 +386,8 @@ def test_a_named_budget_is_never_passed_by_all_runs_together(homes, krea):
     two.pipeline(["d", "e", "f"])
     words = ("--budget-name", "release", "--max-cost", "0.12")
     done = [home.finish(process) for home, process in [(home, home.begin(*words)) for home in homes]]
-    assert sorted(one.code for one in done) == [0, 5], [one.text for one in done]
+    codes = sorted(one.code for one in done)
+    assert codes in ([0, 5], [5, 5]), [one.text for one in done]  # three images and one, or two and two
     assert len(krea.billed_prompts()) == 4
     entries = [json.loads((one.store / "loopback/budgets/release" / name).read_text()) for name in one.names("budgets")]
     assert sum(float(entry["data"]["taken"]) for entry in entries) == pytest.approx(0.12)
