@@ -23,17 +23,19 @@ LATENCY = 1000.0
 PROCESSING = 300.0
 """Seconds of Krea's clock after which a job cannot be cancelled any more."""
 SECRETS = (KEY, "a-secret-of-the-store")
-PLAIN = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "LANG": "C.UTF-8"}
+PLAIN = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "LANG": "C.UTF-8",
+}
+HAS_RAY = "import sys; from importlib.util import find_spec as f; sys.exit(not (f('ray') and f('obstore')))"
 
 
 @cache
 def python_with_ray():
     """This Python, or the first of the path that has Ray, as the environment of `.ci/run` does."""
-    for found in (sys.executable, shutil.which("python")):
-        if (
-            found
-            and subprocess.run([found, "-c", "import ray, obstore"], capture_output=True, check=False).returncode == 0
-        ):
+    for found in filter(None, (sys.executable, shutil.which("python"))):
+        if subprocess.run([found, "-c", HAS_RAY], check=False).returncode == 0:
             return found
     return None
 

@@ -26,7 +26,7 @@ class Shard(Project):
     def begin(self, number, *words):
         shared = {"KREA_PIPE_REMOTE": (self.path.parent / "store").as_uri()}
         self.pipeline(WORDS)
-        self.start("run", "p.yaml", "--shard", f"{number}/{SHARDS}", "--quiet", *words, env=shared, anew=True)
+        self.start("run", "p.yaml", "--shard", f"{number}/{SHARDS}", "--quiet", *words, env=shared)
 
     @property
     def has_ended(self):
