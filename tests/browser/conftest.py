@@ -65,10 +65,11 @@ class Watched:
 
 
 @pytest.fixture
-def open_page(session):
+def open_page(session, tmp_path):
     """Opens an address, a file or a part of it; at the end of the test no page may have complained or asked elsewhere.
 
-    `open_page.forgive(text)` is for what the browser itself says of a file or an answer that a test has spoiled.
+    `open_page.forgive(text)` is for what the browser itself says of a file or an answer that a test has spoiled. The
+    folder of the test is there until its pages are closed, which may still read pictures.
     """
     watched, contexts = Watched(), []
     browser, loop = session
