@@ -51,7 +51,7 @@ def test_a_strangers_job_of_seconds_before_is_not_taken_for_the_lost_one(project
     krea.rule("POST", GENERATE, order_seconds_before_the_next, text='"b"')
     krea.lose("POST", GENERATE, text='"d"', times=1) if acts else drop(krea, text='"d"')
     project.pipeline(["a", "b", "c", "d"])
-    done = project.run("run", "p.yaml", "--json")
+    done = project.run("run", "p.yaml", "--json", "--concurrency", "1")  # in this order
     assert statuses(done) == {"a": "succeeded", "b": "succeeded", "c": "succeeded", "d": "uncertain"}, done.text
     assert done.rows["d"]["error"]["candidates"] == job_ids(krea, "d" if acts else STRANGER)
     assert (project.image("d").exists(), len(krea.posts)) == (False, 4)
