@@ -23,11 +23,7 @@ LATENCY = 1000.0
 PROCESSING = 300.0
 """Seconds of Krea's clock after which a job cannot be cancelled any more."""
 SECRETS = (KEY, "a-secret-of-the-store")
-PLAIN = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "disabled",
-    "LANG": "C.UTF-8",
-}
+PLAIN = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "LANG": "C.UTF-8"}
 HAS_RAY = "import sys; from importlib.util import find_spec as f; sys.exit(not (f('ray') and f('obstore')))"
 
 
