@@ -9,8 +9,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -39,6 +39,8 @@ _DIGITS = 4
 _THREADS = min(8, os.cpu_count() or 1)
 _BATCH = 200
 """Images after which their values are stored."""
+_LONGEST_WAIT = 1.0
+"""Seconds after which the main thread looks whether a signal has come while it began to wait."""
 _OF_ROW = ("width", "height")
 _APART = (*_OF_ROW, NEAREST, ACCEPTED)
 """Measures that need no pixels."""
@@ -144,7 +146,7 @@ class _Measuring:
         pool = ThreadPoolExecutor(_THREADS)
         try:
             tasks = {pool.submit(self._measured, digest, ones): digest for digest, ones in missing.items()}
-            for task in as_completed(tasks):
+            for task in _ended(tasks):
                 digest, found = tasks[task], task.result()
                 self.failed[digest] = {name: one for name, one in found.items() if one.value is None}
                 if kept := {name: _fact(one) for name, one in found.items() if one.value is not None}:
@@ -184,6 +186,20 @@ class _Measuring:
         if check.measure == COMMAND and uses_prompt(check):
             return f"{name}:{hashlib.sha256(row.prompt.encode('utf-8', 'replace')).hexdigest()[:16]}"
         return name
+
+
+def _ended(tasks: Iterable["Future[_Values]"]) -> Iterator["Future[_Values]"]:
+    """The tasks in the order in which they end.
+
+    Python does not wake a thread for a signal that comes between its last instruction and the wait, and a command may
+    take minutes: so no wait is long.
+    """
+    left = set(tasks)
+    while left:
+        with suppress(TimeoutError):
+            for task in as_completed(left, _LONGEST_WAIT):
+                left.discard(task)
+                yield task
 
 
 @contextmanager
