@@ -19,7 +19,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-LIFETIME = 300
+LIFETIME = 1200
 KEYS = {"AWS_ACCESS_KEY_ID": "test-key", "AWS_SECRET_ACCESS_KEY": "test-secret-4711", "AWS_REGION": "us-east-1"}
 BOUNDED = """\
 import subprocess, sys

@@ -25,13 +25,19 @@ def statuses(krea) -> dict[str, str]:
 
 @dataclass
 class Hold:
-    """Answers that are held back until they are released; the app has acted on the request."""
+    """Answers that are held back until they are released; the app has acted on the request.
 
+    It acts once there are `after` other jobs: of requests that are sent at once, any may come first.
+    """
+
+    after: int = 0
     released: threading.Event = field(default_factory=threading.Event)
     held: list[str] = field(default_factory=list)
 
     def rule(self, krea, method, prefix, *, text=""):
         async def act(scope, seen, send, app):
+            while len(krea.world.jobs) < self.after:
+                await asyncio.sleep(0.01)
             answer = await ask(app, scope, seen)
             self.held.append(seen.path)
             while not self.released.is_set():

@@ -124,7 +124,7 @@ def test_a_cancellation_that_gets_lost_once_is_asked_for_again(project, krea):
 def test_a_job_whose_post_was_under_way_is_cancelled_too(project, krea, parallel):
     """The answer comes after the signal: the job is known then, and waits."""
     held = WORDS[2 : 2 + parallel]
-    answers = Hold().posts(krea, *held)
+    answers = Hold(after=2).posts(krea, *held)
     project.pipeline([*WORDS, "g"])
     run = started(project, "--json", "--submit-parallel", str(parallel), running=2)
     until(lambda: len(answers.held) == parallel, "the POSTs")
