@@ -1,6 +1,6 @@
-"""What has been done before `forked` forks: krea-pipe is imported, and has run once, so that each fork need not begin anew.
+"""What has been done before `forked` forks: krea-pipe is imported and has run once, so that no fork begins anew.
 
-A first run reads the certificates of the world, compiles the template of the report and imports what others load late.
+A first run compiles the template of the report and imports what is needed late; the certificates of the world are read.
 """
 
 import contextlib
@@ -31,19 +31,21 @@ LATE = ("anyio._backends._asyncio", "encodings.idna", "encodings.unicode_escape"
 
 def run_once():
     """Run a pipeline of one cell from its file to its report, and leave nothing behind."""
-    before = Path.cwd(), sys.argv
-    quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with tempfile.TemporaryDirectory() as folder, quiet[0], quiet[1]:
-        os.chdir(folder)
+    folder, words, said = Path.cwd(), sys.argv, io.StringIO()
+    sys.argv = ["krea-pipe", "run", "p.yaml", "--local"]
+    with (
+        tempfile.TemporaryDirectory() as place,
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+        contextlib.suppress(SystemExit),
+    ):
+        os.chdir(place)
         Path("p.yaml").write_text("version: 1\nprompt: lamp {{ n }}\nmatrix: {n: [1]}\n")
-        sys.argv = ["krea-pipe", "run", "p.yaml", "--local", "--json"]
-        try:
-            main()
-        except SystemExit as ending:
-            assert ending.code == 0, "the first run has failed"
-        os.chdir(before[0])
-        sys.argv = before[1]
-    assert threading.active_count() == 1, "only this thread would go on in a fork"
+        main()
+    os.chdir(folder)
+    sys.argv = words
+    assert "1 rendered" in said.getvalue(), said.getvalue()
+    assert threading.active_count() == 1, "no other thread would go on in a fork"
 
 
 ssl.create_default_context = cache(ssl.create_default_context)
