@@ -83,14 +83,12 @@ const embeddedPictures = new Map();
 
 /** Take the static sheet away, which is for browsers without scripts, and keep the pictures that it contains. */
 function takeStaticSheet() {
-  const sheet = document.querySelector("#stages > noscript");
+  const sheet = document.querySelector("main > noscript");
   if (page.form === "single") {
     for (const [, digest, address] of (sheet?.textContent ?? "").matchAll(/<img data-of="([0-9a-f]{64})" src="([^"]*)"/g)) embeddedPictures.set(digest, address);
   }
   sheet?.remove();
 }
-
-takeStaticSheet();
 
 /** Where the small picture of a digest is, from here; null where there is none. */
 function thumbnailAt(digest) {
