@@ -35,7 +35,7 @@ _STYLES = (
 )
 _SCRIPTS = (
     *("vendor/sortable-1.15.7.min.js", "vendor/panzoom-4.6.2.min.js"),
-    *("rows.js", "data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
+    *("rows.js", "data.js", "elements.js", "opening.js", "state.js", "keys.js", "likeness.js"),
     *("reviewers.js", "decisions.js", "verdict.js", "deciding.js", "picks.js"),
     *("measure.js", "pivot.js", "arrange.js", "fit.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
     *("axismenu.js", "stepper.js", "shelves.js", "filter.js", "checks.js", "tools.js"),

@@ -3,6 +3,7 @@
 /** Start the parts; the view comes last, when all of them listen. */
 function start() {
   document.head.append(make("link", { rel: "icon", href: "data:," })); // else a browser asks the server for one
+  startOpening();
   startKeys();
   startDecisions();
   startTools();
