@@ -155,9 +155,11 @@ function keyOf(value) {
   return key;
 }
 
-/** The values of an axis that cells use: in the order of the file, then what the file does not list. */
-function valuesInUse(axis, members) {
-  const used = new Set(members.map((cell) => keyOf(cell.axes[axis.name])));
+/** The values of an axis that cells use. */
+const valuesInUse = (axis, members) => valuesAmong(axis, new Set(members.map((cell) => keyOf(cell.axes[axis.name]))));
+
+/** The values of an axis with these keys: in the order of the file, then what the file does not list. */
+function valuesAmong(axis, used) {
   const values = axis.values.map(({ value, label }) => ({ key: keyOf(value), label }));
   const known = new Set(values.map(({ key }) => key));
   for (const key of used) {
