@@ -3,6 +3,7 @@
 Its pictures are plain HTML (`static_sheet`) for browsers that run no scripts, with a style sheet beside the page for
 servers that forbid styles inside it. A short script before each of these opens a `noscript` element. If scripts run,
 the sheet is therefore text, whose pictures are neither loaded nor shown; if they are disabled or forbidden, it is HTML.
+It is last in the page, because the browser runs the script as soon as it has it.
 """
 
 import base64
@@ -34,7 +35,7 @@ _STYLES = (
 )
 _SCRIPTS = (
     *("vendor/sortable-1.15.7.min.js", "vendor/panzoom-4.6.2.min.js"),
-    *("rows.js", "data.js", "elements.js", "state.js", "keys.js", "likeness.js"),
+    *("rows.js", "data.js", "elements.js", "opening.js", "state.js", "keys.js", "likeness.js"),
     *("reviewers.js", "decisions.js", "verdict.js", "deciding.js", "picks.js"),
     *("measure.js", "pivot.js", "arrange.js", "fit.js", "cell.js", "stage.js", "sheet.js", "walk.js", "print.js"),
     *("axismenu.js", "stepper.js", "shelves.js", "filter.js", "checks.js", "tools.js"),
@@ -109,14 +110,14 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
         script=Markup(_script()),
         slot=_SLOT,
     )
-    head, after_sheet, middle, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
+    head, between, script, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
     yield head
+    yield from map(_script_json, _report_json(report))
+    yield between
+    yield from _page_json(page)
+    yield script
     sheet = StaticSheet(report, missing=page.missing, embedded=page.thumbnails, decisions=page.decisions)
     yield from sheet.parts()
-    yield after_sheet
-    yield from map(_script_json, _report_json(report))
-    yield middle
-    yield from _page_json(page)
     yield tail
 
 

@@ -131,5 +131,5 @@ def test_a_page_with_scripts_has_nothing_of_the_plain_sheet(open_page, folder):
     page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
     page.goto((folder / "report.html").as_uri())
     assert page.locator(".cell").count() > 0
-    assert page.locator("figure, #stages noscript").count() == 0
+    assert page.locator("figure, main noscript").count() == 0
     assert "report.css" not in asked

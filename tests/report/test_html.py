@@ -111,7 +111,7 @@ def test_the_page_of_a_folder_admits_style_sheets_beside_it_too(small_report):
 
 def test_the_policy_admits_this_style_and_this_script_only(small_report):
     elements = Elements(page_of(small_report))
-    skip, app = re.findall(r"<script>(.*?)</script>", page_of(small_report), re.DOTALL)
+    app, skip = re.findall(r"<script>(.*?)</script>", page_of(small_report), re.DOTALL)
     policies = [attrs["content"] for _, attrs in elements.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
     sources = dict(part.strip().split(" ", 1) for part in policies[0].split(";"))
     assert sources["style-src"] == digest_of(elements.raw["style"])

@@ -73,11 +73,12 @@ function labelWidth({ rows, columns, room }, groups) {
 
 function inColumns(plan, indexes, groups) {
   const columns = groupsOf(plan.columns, indexes);
-  const places = new Map(columns.map(({ code }, at) => [code, at]));
+  const columnOf = new Int32Array(cells.length);
+  columns.forEach(({ members }, at) => members.forEach((index) => (columnOf[index] = at)));
   placeColumns(plan, columns);
   const rows = groups.map((group) => {
     const slots = columns.map(() => []);
-    for (const index of group.members) slots[places.get(codeIn(plan.columns, index))].push(index);
+    for (const index of group.members) slots[columnOf[index]].push(index);
     return { ...group, lines: stackLines(slots, columns), picture: pictureHeight(plan, slots, columns) };
   });
   return { columns, rows };

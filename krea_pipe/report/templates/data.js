@@ -83,14 +83,12 @@ const embeddedPictures = new Map();
 
 /** Take the static sheet away, which is for browsers without scripts, and keep the pictures that it contains. */
 function takeStaticSheet() {
-  const sheet = document.querySelector("#stages > noscript");
+  const sheet = document.querySelector("main > noscript");
   if (page.form === "single") {
     for (const [, digest, address] of (sheet?.textContent ?? "").matchAll(/<img data-of="([0-9a-f]{64})" src="([^"]*)"/g)) embeddedPictures.set(digest, address);
   }
   sheet?.remove();
 }
-
-takeStaticSheet();
 
 /** Where the small picture of a digest is, from here; null where there is none. */
 function thumbnailAt(digest) {
@@ -157,9 +155,11 @@ function keyOf(value) {
   return key;
 }
 
-/** The values of an axis that cells use: in the order of the file, then what the file does not list. */
-function valuesInUse(axis, members) {
-  const used = new Set(members.map((cell) => keyOf(cell.axes[axis.name])));
+/** The values of an axis that cells use. */
+const valuesInUse = (axis, members) => valuesAmong(axis, new Set(members.map((cell) => keyOf(cell.axes[axis.name]))));
+
+/** The values of an axis with these keys: in the order of the file, then what the file does not list. */
+function valuesAmong(axis, used) {
   const values = axis.values.map(({ value, label }) => ({ key: keyOf(value), label }));
   const known = new Set(values.map(({ key }) => key));
   for (const key of used) {

@@ -193,5 +193,5 @@ function startDetail() {
   onRows((changed) => {
     if (openedCell() && changed.includes(openedCell().index)) showCell(openedCell());
   });
-  startReferences();
+  onceOpened(startReferences);
 }

@@ -12,7 +12,11 @@ const SLIDERS = /(^|\.)(creativity|intensity|complexity|movement|strength)$/;
 
 /** The values of an axis that cells use, by size or rank where they have one, else as in the file; `ordered` says which. */
 function stepsOf(axis, members) {
-  const values = valuesInUse(axis, members).filter(({ key }) => key !== "");
+  return inSteps(axis, valuesInUse(axis, members));
+}
+
+function inSteps(axis, used) {
+  const values = used.filter(({ key }) => key !== "");
   const data = values.map(({ key }) => JSON.parse(key));
   const order = WORD_ORDERS.find((words) => data.every((one) => words.includes(one)));
   const rank = order ? (one) => order.indexOf(one) : data.every((one) => typeof one === "number") ? Number : null;
@@ -22,8 +26,7 @@ function stepsOf(axis, members) {
 
 /** The axes of a stage that have a ladder, the best first: {axis, ordered}. */
 function ladderAxes(stage) {
-  const members = membersOf(stage);
-  const found = stage.axes.map((axis) => ({ axis, ...stepsOf(axis, members) })).filter(({ values }) => values.length > 2);
+  const found = stage.axes.map((axis) => ({ axis, ...inSteps(axis, axisTable(stage, axis.name).values) })).filter(({ values }) => values.length > 2);
   const worth = ({ axis, ordered }) => (ordered ? 2 : 0) + (SLIDERS.test(axis.name) ? 1 : 0);
   return found.sort((a, b) => worth(b) - worth(a));
 }

@@ -26,7 +26,7 @@ function picksLine([id, { rejected, stars, note, key, by }]) {
 function decidedIn(stage) {
   const { lines, entries } = picksFiles.get(stage);
   const kept = lines.map(([id, filed]) => (entries.get(id) === filed && isOf(stage, id) ? readersLine(id, filed) : [id, filed]));
-  const fresh = cells.filter((cell) => cell.stage === stage && !entries.has(cell.id)).map((cell) => [cell.id, { ...decisionOf(cell), by: reviewer }]);
+  const fresh = cells.filter((cell) => cell.stage === stage && decisionState(cell) && !entries.has(cell.id)).map((cell) => [cell.id, { ...decisionOf(cell), by: reviewer }]);
   return [...kept, ...fresh].filter(([, { picked, rejected }]) => picked || rejected);
 }
 

@@ -15,10 +15,11 @@ function axisTable(stage, name) {
 function readAxisTable(stage, name) {
   const axis = stage.axes.find((one) => one.name === name);
   const members = stageMembers.get(stage.name);
-  const values = valuesInUse(axis, members.map((index) => cells[index]));
+  const keys = members.map((index) => keyOf(cells[index].axes[name]));
+  const values = valuesAmong(axis, new Set(keys));
   const places = new Map(values.map(({ key }, place) => [key, place]));
   const at = new Int32Array(cells.length);
-  for (const index of members) at[index] = places.get(keyOf(cells[index].axes[name]));
+  members.forEach((index, place) => (at[index] = places.get(keys[place])));
   return { name, values, at };
 }
 

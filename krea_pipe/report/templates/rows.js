@@ -2,9 +2,10 @@
 
 /** The objects that a table of columns holds; `outer` are those of the table that it is in. */
 function rowsOf({ shapes, shape, columns }, count, outer = []) {
-  const blanks = shapes.map((names) => Object.fromEntries(names.map((name) => [name, null])));
+  const blanks = shapes.map((names) => Object.fromEntries(names.map((name) => [name, columns[name].all])));
   const rows = Array.from(valuesIn(shape, count), (place) => ({ ...blanks[place] }));
   for (const [name, column] of Object.entries(columns)) {
+    if ("all" in column) continue; // a blank has it already
     const owners = shapes.length > 1 ? rows.filter((row) => Object.hasOwn(row, name)) : rows;
     const values = column.same ? outer.map((row) => row[column.same]) : valuesIn(column, owners.length, owners);
     owners.forEach((row, at) => (row[name] = values[at]));

@@ -138,9 +138,6 @@ function dropKept(sheet) {
   sheet.kept = null;
 }
 
-/** Whether the first pictures are not there yet: they need not wait for those that are only near the window. */
-const isOpening = () => document.readyState !== "complete";
-
 /** What the window shows is drawn first; what is near it as time allows, and else in the next frame. */
 function drawLines(sheet, wanted, window, patience) {
   const across = rangeAcross(sheet);
@@ -151,7 +148,7 @@ function drawLines(sheet, wanted, window, patience) {
       const isSeen = (top + height > window.from && top < window.to) || places?.some(({ index }) => index === sheet.stop);
       if (Boolean(isSeen) !== isUrgent) continue;
       if (!isPrinting && !sheet.lines.has(number)) {
-        if (!isUrgent && isOpening()) continue;
+        if (!isUrgent && isOpening) continue;
         if (performance.now() - begun > (isUrgent ? patience : scrollsFast ? -1 : PATIENCE)) {
           drawSoon();
           continue;

@@ -106,7 +106,7 @@ function startSheet() {
   onRows(rowsChanged);
   onDecisions(redrawCells);
   window.addEventListener("scroll", drawSoon, { passive: true });
-  window.addEventListener("load", drawSoon);
+  onceOpened(drawSoon);
   new ResizeObserver(resized).observe(document.getElementById("stages"));
   document.addEventListener("focusin", ({ target }) => {
     const node = target.closest?.(".grid .cell");

@@ -86,6 +86,7 @@ function fittedIn(frame, image) {
 
 /** No image leaves its frame further than to its own edge. */
 function withinLimits({ x, y, scale }, images) {
+  if (scale <= 1) return AT_REST; // without a measure, which would lay the page out
   const room = { x: 0, y: 0 };
   for (const image of images) {
     const frame = image.parentElement;
