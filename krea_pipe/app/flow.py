@@ -77,7 +77,7 @@ def check_secret(pipeline: Pipeline, token: Token, steps: Iterable[Step] = ()) -
             hint = "remove it, and create a new key: this one has been in a file"
             raise InvalidInput(Problem("secret_in_file", "this file contains your API key", at, hint))
     made: Iterable[Json] = ([step.request.fields(), [cell.id for cell in step.cells]] for step in steps)
-    if any(token.masked_data(data) != data for data in chain([document.data], made)):
+    if any(token.is_in(data) for data in chain([document.data], made)):
         hint = (
             "check its tables, variables, `--set` and the variables under `env:`; remove the key, and create a new one"
         )

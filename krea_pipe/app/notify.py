@@ -5,7 +5,6 @@ a secret: anyone who has it can post. It is shown as far as its host, in message
 """
 
 import json
-import logging
 import shutil
 import subprocess
 import sys
@@ -212,6 +211,8 @@ def open_service(url: str) -> Callable[[Message], bool]:
         except ImportError as error:
             message = f"{url.partition('://')[0]}:// addresses need apprise, which is not installed"
             raise UsageError(Problem("notify_extra", message, hint="pip install 'krea-pipe[notify]'")) from error
+    import logging  # noqa: PLC0415 (as above)
+
     log = logging.getLogger("apprise")  # its words hold the URL, which is a secret
     log.addHandler(logging.NullHandler())
     log.propagate = False

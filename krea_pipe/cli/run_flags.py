@@ -13,8 +13,7 @@ from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.exit_codes import ExitCode
 from krea_pipe.matrix.sharding import MAX_SHARDS, Shard
 from krea_pipe.planning.out_folder import Changed
-from krea_pipe.store.remote.named_budget import BUDGET_NAME
-from krea_pipe.store.remote.remote import Remote
+from krea_pipe.store.remote.remote import SHARED_NAME, Remote
 
 GOES_ON = (ExitCode.REFUSED, ExitCode.LIMIT_REACHED, ExitCode.INTERRUPTED)
 """Ends after which the same command continues where this one stopped."""
@@ -75,7 +74,7 @@ def check_budget_name(name: str | None, remote: Remote | None) -> None:
     """
     if name is None:
         return
-    if not BUDGET_NAME.fullmatch(name):
+    if not SHARED_NAME.fullmatch(name):
         hint = "letters, digits, `.`, `_` and `-`, at most 64"
         raise UsageError(Problem("bad_option", f"--budget-name {name!r} is not a valid name", hint=hint))
     if remote is None or remote.bucket.is_read_only:

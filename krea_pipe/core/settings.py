@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,6 +60,10 @@ class Token:
     def is_absent(self, body: bytes) -> bool:
         """Whether a body of JSON surely does not contain the token, so that no text of it need be searched."""
         return all(is_absent(body, secret) for secret in self._secrets())
+
+    def is_in(self, data: Json) -> bool:
+        """Whether data to be sent contains the token, escaped or not."""
+        return not self.is_absent(json.dumps(data).encode()) and self.masked_data(data) != data
 
     def _secrets(self) -> Iterator[str]:
         """The parts that reveal the token: all of it, and the secret in a token of the form `id:secret`."""

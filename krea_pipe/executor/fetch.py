@@ -5,7 +5,6 @@ Nothing is asked of Krea and nothing is paid, so the journal has no line of it.
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -73,6 +72,8 @@ def fetch_images(space: Space, plan: Plan, remote: Remote | None = None) -> Fetc
     steps = [(step, step.action) for step in plan.steps if isinstance(step.action, Fetch)]
     if not steps:
         return FetchedImages({})
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (threads, for a run that copies images)
+
     with ThreadPoolExecutor(_THREADS if remote is None else _CALLS, "fetch") as threads:
         found = list(threads.map(lambda one: _fetched(space, one[0], one[1].offer, remote), steps))
     copied = {step.key: one for (step, _), one in zip(steps, found, strict=True) if isinstance(one, Copied)}

@@ -8,11 +8,10 @@ import hashlib
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from krea_pipe._version import __version__
 from krea_pipe.core.errors import Problem, StateError
@@ -26,6 +25,9 @@ from krea_pipe.report.model import DeliveredFile, seen_from
 from krea_pipe.store.atomic import write_atomically
 from krea_pipe.store.delivered import delivered_for, file_of, note_of, whole
 from krea_pipe.store.space import Space
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Transcode: TypeAlias = Callable[[bytes, Transcoding, XmpFields, str], Transcoded]
 """Makes a file from the bytes of an image; it raises a `StateError` if that cannot be done."""
@@ -154,7 +156,10 @@ def _in_threads(
     threads = min(MAX_THREADS, os.cpu_count() or 1, len(wanted))
     if not threads:
         return
-    left, running = iter(wanted), deque[tuple[FileToMake, Future[Transcoded]]]()
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (threads, which a run without recipes does without)
+
+    left = iter(wanted)
+    running: deque[tuple[FileToMake, Future[Transcoded]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             running.extend((one, pool.submit(make, one)) for one in islice(left, 2 * threads))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from krea_pipe.core.masking import is_absent, masked, masked_data
+from krea_pipe.core.settings import Token
 
 KEY = "krea-Test/secret_4711+x"
 
@@ -62,6 +63,7 @@ def test_a_secret_is_found_in_every_way_of_writing(way, around):
     assert "***" in said
     assert way not in said
     assert masked_data({"error": [{around.format(way): 1}]}, KEY) == {"error": [{said: 1}]}
+    assert Token(KEY).is_in({"error": [{around.format(way): 1}]})
     for is_ascii in (True, False):
         assert not is_absent(json.dumps({"error": [{around.format(way): 1}]}, ensure_ascii=is_ascii).encode(), KEY)
 
@@ -89,6 +91,7 @@ def test_other_texts_stay_as_they_are(text):
 def test_data_stays_what_it_is():
     data = json.loads('{"a": [1, 2.5, true, null, "x", {"b": {}}], "price": 0.03}')
     assert masked_data(data, KEY) == data
+    assert not Token(KEY).is_in(data)
     assert masked_data({"n": 47110815}, "47110815") == {"n": "***"}
 
 

@@ -4,7 +4,6 @@ A run spends only what it has taken, and creating the next number is the only wa
 any number of runs; what a killed run had taken and not spent is not returned.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -18,7 +17,6 @@ from krea_pipe.store.remote.numbered_log import LoggedEvent, NumberedLog
 BUDGETS = "budgets"
 SLICES = 200
 """The approximate number of slices into which a budget is divided."""
-BUDGET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(slots=True)

@@ -1,20 +1,26 @@
-"""A store that several homes share, as the environment names it."""
+"""A store that several homes share, as the environment names it.
+
+Its parts are imported where they are opened: every run reads this module, and few have a shared store.
+"""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from krea_pipe.core.errors import Problem, UsageError
 from krea_pipe.core.settings import Target
 from krea_pipe.store.remote.bucket import Bucket, open_bucket
-from krea_pipe.store.remote.claims import Claims
-from krea_pipe.store.remote.named_budget import NamedBudget
-from krea_pipe.store.remote.numbered_log import NumberedLog
-from krea_pipe.store.remote.presence import SharedPresence
-from krea_pipe.store.remote.record import Seal
-from krea_pipe.store.remote.results import SharedResults
-from krea_pipe.store.remote.shard_runs import ShardRuns
+
+if TYPE_CHECKING:
+    from krea_pipe.store.remote.claims import Claims
+    from krea_pipe.store.remote.named_budget import NamedBudget
+    from krea_pipe.store.remote.presence import SharedPresence
+    from krea_pipe.store.remote.record import Seal
+    from krea_pipe.store.remote.results import SharedResults
+    from krea_pipe.store.remote.shard_runs import ShardRuns
 
 ADDRESS_NAME = "KREA_PIPE_REMOTE"
 MODE_NAME = "KREA_PIPE_REMOTE_MODE"
@@ -26,6 +32,8 @@ FORMAT = 1
 """
 _FORMAT_NAME = "format"
 LEAST_SECRET = 16
+SHARED_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""The names of runs and of budgets that several homes share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +49,26 @@ class Remote:
     """
 
     bucket: Bucket
-    seal: Seal
+    seal: "Seal"
     warn: Callable[[Problem], None]
     has_claims: bool = True
     has_leases: bool = False
 
     @property
-    def results(self) -> SharedResults:
+    def results(self) -> "SharedResults":
         """The images that others have paid for."""
+        from krea_pipe.store.remote.results import SharedResults  # noqa: PLC0415
+
         return SharedResults(self.bucket, self.seal, self.warn)
 
     @property
-    def shard_runs(self) -> ShardRuns:
+    def shard_runs(self) -> "ShardRuns":
         """The runs that shards have left to be merged."""
+        from krea_pipe.store.remote.shard_runs import ShardRuns  # noqa: PLC0415
+
         return ShardRuns(self.bucket, self.seal, self.warn)
 
-    def claims(self, run: str, account: str) -> Claims:
+    def claims(self, run: str, account: str) -> "Claims":
         """Open the claims from the point of view of a run.
 
         Args:
@@ -66,9 +78,11 @@ class Remote:
         Returns:
             The claims, of which nothing is read yet.
         """
+        from krea_pipe.store.remote.claims import Claims  # noqa: PLC0415
+
         return Claims(self.bucket, self.seal, run, account, self.has_leases)
 
-    def presence(self, run: str, poll: float) -> SharedPresence:
+    def presence(self, run: str, poll: float) -> "SharedPresence":
         """Open what shows which runs are alive.
 
         Args:
@@ -78,9 +92,11 @@ class Remote:
         Returns:
             The presence, which shows nothing until it is opened.
         """
+        from krea_pipe.store.remote.presence import SharedPresence  # noqa: PLC0415
+
         return SharedPresence(self.bucket, run, poll)
 
-    def budget(self, name: str, run: str, total: Decimal) -> NamedBudget:
+    def budget(self, name: str, run: str, total: Decimal) -> "NamedBudget":
         """Open a budget that several runs share.
 
         Args:
@@ -91,6 +107,9 @@ class Remote:
         Returns:
             The budget, of which nothing is taken yet.
         """
+        from krea_pipe.store.remote.named_budget import NamedBudget  # noqa: PLC0415
+        from krea_pipe.store.remote.numbered_log import NumberedLog  # noqa: PLC0415
+
         return NamedBudget(NumberedLog(self.bucket, self.seal), name, run, total)
 
     def check_format(self) -> Problem | None:
@@ -151,5 +170,7 @@ def open_remote(
         hint = "create one with `python -c 'import secrets; print(secrets.token_hex(32))'`"
         message = f"{SECRET_NAME} is shorter than {LEAST_SECRET} characters"
         raise UsageError(Problem("bad_remote", message, hint=hint))
+    from krea_pipe.store.remote.record import Seal  # noqa: PLC0415
+
     bucket = open_bucket(f"{address.rstrip('/')}/{target.space}", environment)
     return Remote(replace(bucket, is_read_only=mode == "read"), Seal(secret), warn, has_claims, not target.lasting)

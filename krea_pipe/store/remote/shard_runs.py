@@ -4,7 +4,6 @@ An object is a line with a record, signed like all records, and then the packed 
 """
 
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ from krea_pipe.store.remote.bucket import Bucket
 from krea_pipe.store.remote.record import BadRecord, Seal
 
 SHARDS = "shards"
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
