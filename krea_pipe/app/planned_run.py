@@ -154,7 +154,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     name = loaded.pipeline.name
     able = _drawable(loaded, options)
     found = able.found
-    known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
+    known = look_up(space, [key for _, key in found], (f"{name}/{cell.id}" for cell, _ in found))
     origin = target.origin if target.lasting else ""
     is_local = target.kind == "local"
     is_whole = all(key in known.results for _, key in found)

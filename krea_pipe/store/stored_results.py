@@ -73,9 +73,9 @@ def result_in(data: Mapping[str, Json]) -> Result | None:
 class StoredResults(Mapping[str, Result]):
     """Results by the keys of their requests, each of which is made when it is asked for."""
 
-    def __init__(self) -> None:
-        """Begin without results."""
-        self._stored: dict[str, StoredFact] = {}
+    def __init__(self, stored: dict[str, StoredFact]) -> None:
+        """Begin with what facts hold; the dictionary is used and not copied."""
+        self._stored = stored
 
     def add(self, key: str, stored: StoredFact) -> None:
         """Note the result of a request."""
