@@ -39,6 +39,8 @@ class Known:
     journal: Replay
     alive: frozenset[str]
     lost: Mapping[str, Result] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+    """The keys without a result."""
 
 
 def look_up(space: Space, keys: Collection[str], cells: Iterable[str]) -> Known:
@@ -56,11 +58,11 @@ def look_up(space: Space, keys: Collection[str], cells: Iterable[str]) -> Known:
     Raises:
         StateError: The cache or the journal cannot be read.
     """
-    stored: dict[str, StoredFact] = space.facts.read_as(stored_in, keys, RESULT)
+    stored: dict[str, StoredFact] = space.facts.read_as(stored_in, keys, RESULT)  # what is left becomes the results
     gone = {key for key, fact in stored.items() if not space.blobs.is_intact(*image_and_stamp(fact))}
     facts = {key: stored.pop(key) for key in gone}
     results = StoredResults(stored)
-    lacking = list(dict.fromkeys(key for key in keys if key not in results))
+    lacking = list(dict.fromkeys(key for key in keys if key not in stored))
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     replay = space.read_journal(are_all_stored=not lacking)
     damaged, unkept, lost = set(), set(), dict[str, Result]()
@@ -75,7 +77,8 @@ def look_up(space: Space, keys: Collection[str], cells: Iterable[str]) -> Known:
             if result is not None:
                 lost[key] = result
     before = _before(space, zip(cells, keys, strict=True), results) if lacking else {}
-    return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive, lost)
+    missing = frozenset(lacking) - unkept
+    return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive, lost, missing)
 
 
 def known_jobs(space: Space) -> frozenset[str]:
