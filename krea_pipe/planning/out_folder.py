@@ -95,7 +95,7 @@ class OutFolder:
         kind: `live` or `local`.
         changed: what to do with changed files.
         facts: what earlier runs delivered, by the names of the facts, as JSON: as data they would take three times as
-            much memory, and most are looked at once.
+            much memory, and most are needed once.
         earlier: the digests of images by key, for facts of earlier versions, which name the key alone.
         images: the keys of a plan's stored images, by their digests.
     """
@@ -144,7 +144,7 @@ class OutFolder:
             name: the name of its fact, which has been read.
 
         Returns:
-            The fact; None when there is none that can be read.
+            The fact; None when no fact of that name can be read.
         """
         text = self.facts.get(name)
         return None if text is None else decoded(text)
