@@ -106,10 +106,9 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
         style=Markup(_style()),
         style_sheet=STYLE_NAME if page.form == "folder" else "",
         skip=Markup(_SKIP),
-        script=Markup(_script()),
         slot=_SLOT,
     )
-    head, after_sheet, middle, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
+    head, after_sheet, middle, after_data, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
     yield head
     sheet = StaticSheet(report, missing=page.missing, embedded=page.thumbnails, decisions=page.decisions)
     yield from sheet.parts()
@@ -117,6 +116,8 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
     yield from map(_script_json, _report_json(report))
     yield middle
     yield from _page_json(page)
+    yield after_data
+    yield _script().encode("utf-8", "replace")  # not in the shell, of which there are several copies meanwhile
     yield tail
 
 
