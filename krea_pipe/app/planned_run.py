@@ -154,11 +154,10 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     name = loaded.pipeline.name
     able = _drawable(loaded, options)
     found = able.found
-    known = look_up(space, {f"{name}/{cell.id}": key for cell, key in found})
+    known = look_up(space, [key for _, key in found], (f"{name}/{cell.id}" for cell, _ in found))
     origin = target.origin if target.lasting else ""
     is_local = target.kind == "local"
-    is_whole = all(key in known.results for _, key in found)
-    lock = None if options.lock is None or is_local or is_whole else read_lock(options.lock)
+    lock = None if options.lock is None or is_local or not known.missing else read_lock(options.lock)
     locked = {} if lock is None else _drawn_by(lock, target.space, known.journal)
     plan_options = PlanOptions(
         *(name, origin, not target.bills, options.resubmit, options.retry_rejected),
@@ -173,7 +172,7 @@ def planned(loaded: Loaded, space: Space, target: Target, options: RunOptions) -
     chosen = selected(found, options.selection, loaded.pipeline, statuses, failed)
     if options.approval is not None:
         chosen = planned_cells(found, options.approval)
-    missing = [] if is_local else [one for one in chosen if one[1] not in known.results]
+    missing = [] if is_local else [one for one in chosen if one[1] in known.missing]
     offers = _offers(missing, space, target, options, plan_options)
     plan_options = replace(plan_options, offers=offers.by_key)
     plan = whole = make_plan(chosen, known, loaded.fingerprints, plan_options)
@@ -258,7 +257,7 @@ def fetch_kinds(
     Raises:
         InvalidInput: the lock file cannot be read. StateError: the store cannot be read.
     """
-    missing = [one for one in found if one[1] not in known.results]
+    missing = [one for one in found if one[1] in known.missing]
     if not missing:
         return {}
     locked = {} if options.lock is None else _drawn_by(read_lock(options.lock), target.space, known.journal)

@@ -103,7 +103,7 @@ class _Basis:
 
     def stored(self, keys: Sequence[flow.KeyedCell]) -> set[Key]:
         """The keys among some whose images are stored."""
-        known = look_up(self.workspace.space, {cell.id: key for cell, key in keys})
+        known = look_up(self.workspace.space, [key for _, key in keys], (cell.id for cell, _ in keys))
         return {key for _, key in keys if key in known.results}
 
 

@@ -41,6 +41,8 @@ from krea_pipe.store.lock import exclusive, lockfiles_lock
 from krea_pipe.store.remote.bucket import RemoteFailed
 
 _MOST_NAMED = 5
+_PENDING = Outcome("pending")
+"""The outcome of every request that has not been sent: one object, because there may be as many as cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,4 +355,4 @@ def initial_outcome(step: Step, *, is_counted: bool) -> Outcome:
         case Attach(job_id=job_id):
             return Outcome("pending", job_id=job_id)
         case Submit() | Fetch():
-            return Outcome("pending")
+            return _PENDING

@@ -94,13 +94,14 @@ class MatrixParts:
         """
         count = len(block.combinations)
         requests = zip(*[self._fields[name].column(block) for name in Request._fields], strict=True)
+        ids = self.ids(block)
         columns = (
             range(position, position + count),
-            self.ids(block),
+            ids,
             repeat(self._stage.name, count),
             self._names.column(block),
             self._scalars(block),
-            self.outs(block),
+            ids if self._has_ids_as_paths else self.outs(block),  # the same texts, not equal ones
             map(Request._make, requests),
             self._sources.column(block),
             self._template.column(block),
@@ -115,9 +116,11 @@ class MatrixParts:
 
     def outs(self, block: CellBlock) -> Sequence[str]:
         """The paths of the images of a block; errors as for `path_of`."""
-        if self._stage.out is None and self._stage.trail:
-            return self.ids(block)
-        return self._out.column(block)
+        return self.ids(block) if self._has_ids_as_paths else self._out.column(block)
+
+    @property
+    def _has_ids_as_paths(self) -> bool:
+        return self._stage.out is None and bool(self._stage.trail)
 
     def files(self, block: CellBlock) -> Sequence[tuple[RecipeFile, ...]]:
         """The files to make from the images of a block; errors as for `recipe_files_of`."""

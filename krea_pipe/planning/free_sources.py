@@ -191,7 +191,7 @@ def _in_home(
     cells: Sequence[tuple[Cell, Key]], locked: Mapping[Key, Sequence[LockLine]], home: Space
 ) -> Iterator[tuple[Key, Offer]]:
     """Images that are stored in another home folder."""
-    found = look_up(home, {f"{number}": key for number, (_, key) in enumerate(cells)})
+    found = look_up(home, [key for _, key in cells], map(str, range(len(cells))))
     for key, result in found.results.items():
         known = Key(key)
         is_accepted = known not in locked or any(line.sha256 == result.sha256 for line in locked[known])

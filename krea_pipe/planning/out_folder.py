@@ -13,6 +13,7 @@ from krea_pipe.core.errors import Problem
 from krea_pipe.core.json_data import Json
 from krea_pipe.matrix.cell import Cell
 from krea_pipe.planning.plan import Plan, Reuse, Step
+from krea_pipe.store.cache import decoded
 from krea_pipe.store.delivered import PREFIX, Expected, Foreign, Found, Ours, Vacant, file_of, look_at
 from krea_pipe.store.known import image_of, result_name
 from krea_pipe.store.space import Space
@@ -20,6 +21,8 @@ from krea_pipe.store.space import Space
 MOST_NAMED = 20
 """Files in the way that an error names."""
 _SUFFIXES = ("png", "jpg", "webp", "avif")
+_IMAGE = b'"image":'
+"""Is in the text of each fact that names its image; no string of JSON contains it, because quotes are escaped there."""
 IN_THE_WAY = "file_in_the_way"
 """The code of a problem, and of the failure of a cell, whose place contains a changed file."""
 
@@ -91,7 +94,8 @@ class OutFolder:
         folder: the folder as the user knows it; it need not exist.
         kind: `live` or `local`.
         changed: what to do with changed files.
-        facts: what earlier runs delivered, by the names of the facts.
+        facts: what earlier runs delivered, by the names of the facts, as JSON: as data they would take three times as
+            much memory, and most are needed once.
         earlier: the digests of images by key, for facts of earlier versions, which name the key alone.
         images: the keys of a plan's stored images, by their digests.
     """
@@ -101,7 +105,7 @@ class OutFolder:
     kind: str
     changed: Changed
     base: str
-    facts: dict[str, dict[str, Json]] = field(default_factory=dict)
+    facts: dict[str, bytes] = field(default_factory=dict)
     earlier: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
 
@@ -125,12 +129,25 @@ class OutFolder:
         Raises:
             StateError: they cannot be read.
         """
-        found = self.space.facts.read([name for name in names if name not in self.facts])
+        found = self.space.facts.read_as(bytes, [name for name in names if name not in self.facts])
         self.facts.update(found)
-        keys = {str(fact.get("key")) for fact in found.values() if "image" not in fact}
+        old = filter(None, (decoded(text) for text in found.values() if _IMAGE not in text))
+        keys = {str(fact.get("key")) for fact in old if "image" not in fact}
         results = self.space.facts.read(result_name(key) for key in keys)
         known = {key: image_of(results[result_name(key)]) for key in keys if result_name(key) in results}
         self.earlier = {**self.earlier, **known}
+
+    def fact(self, name: str) -> dict[str, Json] | None:
+        """Decode what an earlier run noted about a file.
+
+        Args:
+            name: the name of its fact, which has been read.
+
+        Returns:
+            The fact; None when no fact of that name can be read.
+        """
+        text = self.facts.get(name)
+        return None if text is None else decoded(text)
 
     def found(self, name: str, step: Step, image: str) -> Found:
         """Determine what is at a path now.
@@ -143,7 +160,7 @@ class OutFolder:
         Returns:
             Nothing, an unchanged file, or a file in the way.
         """
-        fact = self.facts.get(name)
+        fact = self.fact(name)
         earlier = self.earlier.get(str(fact.get("key")), "") if fact else ""
         expected = Expected(self.kind, step.key, image, earlier, _Others(self.images, step.key))
         return look_at(name, fact, expected, self.space.blobs)
@@ -251,7 +268,7 @@ def _foreign(over: LookedOver, names: Mapping[str, tuple[Step, Cell]], source: s
             over.settled.add(name)
             if found.note is not None:
                 over.notes[name] = {"file": source, **found.note}
-        elif (other := _other_source(over.out.facts.get(name), source)) is not None:
+        elif (other := _other_source(over.out.fact(name), source)) is not None:
             over.problems.append(_of_another(over.out.shown(name), other))
         if isinstance(found, Foreign):
             yield name, found

@@ -370,6 +370,8 @@ class _StepMaker:
     def step(self, key: Key, cells: tuple[Cell, ...]) -> Step:
         request = cells[0].request
         price = _NOTHING if self.options.free else self.options.prices.of(request).usd
+        if key in self.known.results:
+            return Step(request, key, price, *self._reuse(key), cells)
         before = self._before(cells[0])
         if before is None and key not in self._mentioned:
             return Step(request, key, price, _NEW, "new", cells)
@@ -379,14 +381,12 @@ class _StepMaker:
 
     @cached_property
     def _mentioned(self) -> Set[str]:
-        """The keys of which anything is known: every other one is new."""
+        """The keys without an image of which anything is known: every other one is new."""
         known, journal, options = self.known, self.known.journal, self.options
-        stored = (known.results, known.damaged, known.lost, options.locked, options.offers)
+        stored = (known.damaged, known.lost, options.locked, options.offers)
         return set().union(*stored, journal.open, journal.lost, journal.in_flight, journal.failed)
 
     def _decide(self, key: Key, cell: Cell) -> tuple[Action, str]:
-        if key in self.known.results:
-            return self._reuse(key)
         action, reason = self._ask_krea(key, cell)
         is_free = is_read_again(action)
         if is_free or isinstance(action, Submit) or action == Hold("empty"):

@@ -187,7 +187,7 @@ def find_marked_stale_files(space: Space, folder: Path, kind: str, produced: Pro
 
 def _search(space: Space, folder: Path, kind: str, produced: Produced) -> tuple[_Search, str]:
     base = f"{PREFIX}{folder.absolute().as_posix()}/"
-    known = look_up(space, {cell.id: key for cell, key in produced.cells})
+    known = look_up(space, [key for _, key in produced.cells], (cell.id for cell, _ in produced.cells))
     facts = space.facts.beginning_with(base)
     return _Search(folder, produced, produced.paths(known.results), facts, kind), base
 

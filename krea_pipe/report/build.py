@@ -84,7 +84,8 @@ def build_report(
     """The report of one run."""
     here = Path.cwd()
     origins = _PromptOrigins(pipeline, plan)
-    building = _Building(outcomes, Path(seen_from(here, facts.out)), delivered, origins)
+    out = (Path(seen_from(here, facts.out)) / "-").as_posix().removesuffix("-")
+    building = _Building(outcomes, out, delivered, origins)
     rows = dict(sorted(building.rows(plan.steps))).values()
     return Report(
         run_id=facts.run_id,
@@ -114,10 +115,13 @@ def build_report(
 
 @dataclass(frozen=True, slots=True)
 class _Building:
-    """The values that the rows of one report share."""
+    """The values that the rows of one report share; `out` is what the path of an image begins with.
+
+    That is a text, because a `Path` for each row would take longer, and Python keeps every part of one.
+    """
 
     outcomes: Mapping[Key, Outcome]
-    out: Path
+    out: str
     delivered: Delivered
     origins: "_PromptOrigins"
 
@@ -145,7 +149,7 @@ class _Building:
             key=step.key,
             status=outcome.status,
             reason=reason,
-            image=(self.out / self._file(cell, result)).as_posix() if result and has_image else None,
+            image=f"{self.out}{self._file(cell, result)}" if result and has_image else None,
             sha256=shown.sha256 if shown else None,
             job_id=outcome.job_id,
             cost_usd=outcome.cost_usd,

@@ -107,15 +107,16 @@ def render_html(report: Report, page: HtmlOptions = HtmlOptions()) -> Iterator[b
         style=Markup(_style()),
         style_sheet=STYLE_NAME if page.form == "folder" else "",
         skip=Markup(_SKIP),
-        script=Markup(_script()),
         slot=_SLOT,
     )
-    head, between, script, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
+    head, between, before_script, after_script, tail = shell.encode("utf-8", "replace").split(_SLOT.encode())
     yield head
     yield from map(_script_json, _report_json(report))
     yield between
     yield from _page_json(page)
-    yield script
+    yield before_script
+    yield _script().encode("utf-8", "replace")  # not in the shell, of which there are several copies meanwhile
+    yield after_script
     sheet = StaticSheet(report, missing=page.missing, embedded=page.thumbnails, decisions=page.decisions)
     yield from sheet.parts()
     yield tail

@@ -14,7 +14,7 @@ and a column has the values of those rows that have its name. A column is one of
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, cast
 
 from krea_pipe.report.model import Row
@@ -34,7 +34,7 @@ def row_tables(rows: Sequence[Row]) -> Iterator[str]:
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
         yield f'{"," if start else ""}{{"count":{len(batch)},"table":'
-        yield from _table([_data(row) for row in batch], {})
+        yield from _table(map(_data, batch), {})
         yield "}"
     yield "]"
 
@@ -45,12 +45,15 @@ def _data(row: Row) -> _Record:
     return data
 
 
-def _table(records: Sequence[_Record], outer: Mapping[str, Sequence[object]]) -> Iterator[str]:
+def _table(records: Iterable[_Record], outer: Mapping[str, Sequence[object]]) -> Iterator[str]:
     """A table of objects; `outer` are the columns of the table that it is in."""
     shapes: dict[tuple[str, ...], int] = {}
-    shape = [shapes.setdefault(tuple(record), len(shapes)) for record in records]
-    names = dict.fromkeys(name for one in shapes for name in one)
-    columns = {name: [record[name] for record in records if name in record] for name in names}
+    shape: list[int] = []
+    columns: dict[str, list[object]] = {}
+    for record in records:  # one after the other: those of all rows would be several times as large as the columns
+        shape.append(shapes.setdefault(tuple(record), len(shapes)))
+        for name, value in record.items():
+            columns.setdefault(name, []).append(value)
     yield f'{{"shapes":{_encode([*shapes])},"shape":{_column(shape)},"columns":{{'
     for number, (name, values) in enumerate(columns.items()):
         yield f"{',' if number else ''}{_encode(name)}:"

@@ -197,7 +197,14 @@ def _encoded(data: Mapping[str, Json]) -> bytes:
 
 
 def decoded(text: bytes) -> dict[str, Json] | None:
-    """The data of a fact, None if it cannot be read."""
+    """Read the text of a fact.
+
+    Args:
+        text: The fact as the database has it.
+
+    Returns:
+        Its data; None if it cannot be read.
+    """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """The facts in the store about a set of cells, read in batches before anything is decided."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import cast
@@ -39,14 +39,18 @@ class Known:
     journal: Replay
     alive: frozenset[str]
     lost: Mapping[str, Result] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+    """The keys without a result."""
 
 
-def look_up(space: Space, keys: Mapping[str, str]) -> Known:
+def look_up(space: Space, keys: Collection[str], cells: Iterable[str]) -> Known:
     """Everything that is known about cells.
 
     Args:
         space: The name space of the target.
-        keys: The key of each cell's request, by the cell's name: the pipeline's name, a slash and the cell's id.
+        keys: The key of each cell's request.
+        cells: In the same order their names: the pipeline's name, a slash and the cell's id. They are not read if each
+            cell has a result.
 
     Returns:
         Their results, and why others have none.
@@ -54,20 +58,16 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
     Raises:
         StateError: The cache or the journal cannot be read.
     """
-    wanted = dict.fromkeys(keys.values())
-    stored: dict[str, StoredFact] = space.facts.read_as(stored_in, wanted, RESULT)
-    results, lacking = StoredResults(), list[str]()
-    for key in wanted:
-        fact = stored.get(key)
-        if fact is not None and space.blobs.is_intact(*image_and_stamp(fact)):
-            results.add(key, fact)
-        else:
-            lacking.append(key)
+    stored: dict[str, StoredFact] = space.facts.read_as(stored_in, keys, RESULT)  # what is left becomes the results
+    gone = {key for key, fact in stored.items() if not space.blobs.is_intact(*image_and_stamp(fact))}
+    facts = {key: stored.pop(key) for key in gone}
+    results = StoredResults(stored)
+    lacking = list(dict.fromkeys(key for key in keys if key not in stored))
     alive = space.presence.alive()  # before the journal: a run that ends in between has reported
     replay = space.read_journal(are_all_stored=not lacking)
     damaged, unkept, lost = set(), set(), dict[str, Result]()
     for key in lacking:
-        fact, logged = stored.get(key), replay.result(key)
+        fact, logged = facts.get(key), replay.result(key)
         if logged is not None and space.blobs.is_intact(logged.sha256, None):
             results.add(key, (logged, None))
             unkept.add(key)
@@ -76,8 +76,9 @@ def look_up(space: Space, keys: Mapping[str, str]) -> Known:
             result = logged if logged is not None or fact is None else result_of(fact)
             if result is not None:
                 lost[key] = result
-    before = _before(space, keys, results)
-    return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive, lost)
+    before = _before(space, zip(cells, keys, strict=True), results) if lacking else {}
+    missing = frozenset(lacking) - unkept
+    return Known(results, frozenset(damaged), frozenset(unkept), before, replay, alive, lost, missing)
 
 
 def known_jobs(space: Space) -> frozenset[str]:
@@ -213,10 +214,10 @@ def cell_name(cell: str) -> str:
     return f"cell:{cell}"
 
 
-def _before(space: Space, keys: Mapping[str, str], results: Container[str]) -> dict[str, Mapping[str, Json]]:
+def _before(space: Space, keys: Iterable[tuple[str, str]], results: Container[str]) -> dict[str, Mapping[str, Json]]:
     """The last request of each cell without a result, if it is known."""
     found: dict[str, Mapping[str, Json]] = {}
-    waiting = (cell for cell, key in keys.items() if key not in results)
+    waiting = (cell for cell, key in keys if key not in results)
     while names := {cell_name(cell): cell for cell in islice(waiting, _NAMES)}:
         last = {names[name]: result_name(str(fact.get("key"))) for name, fact in space.facts.read(names).items()}
         requests = space.facts.read(set(last.values()))

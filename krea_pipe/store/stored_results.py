@@ -1,9 +1,11 @@
 """Results as facts. A plan of many cells asks which of them there are, and reads few: they are kept as short texts."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import TypeAlias
+from functools import lru_cache
+from typing import TypeAlias, cast
 
 from krea_pipe.core.json_data import Json
 from krea_pipe.core.outcome import MIMES, Result
@@ -59,7 +61,13 @@ def result_of(stored: StoredFact) -> Result | None:
     if not isinstance(stored, str):
         return stored[0]
     digest, mime, width, height, job_id, cost, finished_at, likeness, _, _ = stored.split(" ")
-    return Result(digest, mime, int(width), int(height), job_id, Decimal(cost), finished_at, likeness)
+    return Result(digest, sys.intern(mime), int(width), int(height), job_id, _usd(cost), finished_at, likeness)
+
+
+@lru_cache(maxsize=64)
+def _usd(amount: str) -> Decimal:
+    """An amount; one object for all results that cost the same."""
+    return Decimal(amount)
 
 
 def result_in(data: Mapping[str, Json]) -> Result | None:
@@ -71,11 +79,11 @@ def result_in(data: Mapping[str, Json]) -> Result | None:
 
 
 class StoredResults(Mapping[str, Result]):
-    """Results by the keys of their requests, each of which is made when it is asked for."""
+    """Results by the keys of their requests, each of which is made when it is first asked for, in place of its text."""
 
-    def __init__(self) -> None:
-        """Begin without results."""
-        self._stored: dict[str, StoredFact] = {}
+    def __init__(self, stored: dict[str, StoredFact]) -> None:
+        """Begin with what facts hold; the dictionary is used and not copied."""
+        self._stored = cast("dict[str, StoredFact | Result]", stored)
 
     def add(self, key: str, stored: StoredFact) -> None:
         """Note the result of a request."""
@@ -83,9 +91,13 @@ class StoredResults(Mapping[str, Result]):
 
     def __getitem__(self, key: str) -> Result:
         """The result of a request."""
-        result = result_of(self._stored[key])
+        stored = self._stored[key]
+        if isinstance(stored, Result):
+            return stored
+        result = result_of(stored)
         if result is None:
             raise KeyError(key)
+        self._stored[key] = result
         return result
 
     def __contains__(self, key: object) -> bool:

@@ -193,9 +193,9 @@ def _is_in_flight(step: Step) -> bool:
 def _stored(space: Space) -> dict[str, Result]:
     """Every intact image of this home by the key of its request."""
     facts, replay = space.facts.beginning_with(result_name("")), space.read_journal()
-    keys = {name.removeprefix(result_name("")) for name in facts} | replay.done.keys()
-    known = look_up(space, {key: key for key in sorted(keys)})
-    return dict(known.results)
+    keys = sorted({name.removeprefix(result_name("")) for name in facts} | replay.done.keys())
+    results = look_up(space, keys, keys).results
+    return {key: results[key] for key in keys if key in results}
 
 
 def _reused(plan: Plan) -> dict[str, Result]:

@@ -17,7 +17,7 @@ from krea_pipe.core.fields import (
 from krea_pipe.core.json_data import Json, leaves, mapping_in
 from krea_pipe.core.written import unspelled
 from krea_pipe.pipeline.cell_ids import Scalar, label_of, part_of
-from krea_pipe.pipeline.model import Axis, AxisValue
+from krea_pipe.pipeline.model import Axis, AxisValue, Value
 from krea_pipe.pipeline.repo_paths import Unusable
 from krea_pipe.pipeline.source import Trail
 from krea_pipe.pipeline.spec.generated import FilePlaces, generate, kind_of
@@ -29,6 +29,8 @@ from krea_pipe.pipeline.template import TemplateProblem, is_template
 
 UPSTREAM = "source"
 _PLAIN = ("set", *FIELD_NAMES)
+_SETS_NOTHING: Mapping[str, Value] = {}
+"""One mapping for all values that set no field, because a count may give a value for each cell."""
 
 
 def sets_list(name: str) -> bool:
@@ -189,11 +191,12 @@ class AxisBuilder:
         item = unspelled(item) if field else item
         if field and isinstance(item, float) and item.is_integer() and "." not in name and name != "strength":
             item = int(item)  # 1 and 1.0 are one request, so they are one value
-        sets = {SINGULARS.get(name, name): self.library.field_value(name, item, trail)} if field else {}
+        sets = {SINGULARS.get(name, name): self.library.field_value(name, item, trail)} if field else _SETS_NOTHING
         scalar = _joined(item) if isinstance(item, (list, dict)) else cast("Scalar", unspelled(item))
         dynamic = name != "prompt" and not sets_list(name) and self._reads_axes(item)
         label = label_of(scalar if isinstance(item, (list, dict)) else item)
-        return AxisValue(part_of(name, scalar), scalar, label, item, sets, trail, dynamic)
+        part = part_of(name, scalar)
+        return AxisValue(label if label == part else part, scalar, label, item, sets, trail, dynamic)
 
     def _refuse_row(self, name: str, trail: Trail) -> None:
         hint = f"give `{name}` plain values, or rename the axis and use `set:` in its rows"

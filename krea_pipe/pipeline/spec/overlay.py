@@ -20,8 +20,8 @@ from krea_pipe.pipeline.source import Document, read_document
 from krea_pipe.pipeline.spec.hints import suggestion
 from krea_pipe.pipeline.spec.schema_check import field_problem
 
-_STAND_INS = [chr(code) for code in range(0xE000, 0xF8FF)]
-"""Private-use characters, one of which replaces `#`."""
+_STAND_INS = range(0xE000, 0xF8FF)
+"""The codes of private-use characters, one of which replaces `#`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _assignment(text: str) -> tuple[list[str], Node]:
         raise UsageError(Problem("bad_set", message, hint="write --set path.to.key=value"))
     if value.strip() in ("", "~", "null"):
         return path.split("."), Node(None, 0, 0)
-    stand_in = next((one for one in _STAND_INS if one not in value), "#")
+    stand_in = next((one for one in map(chr, _STAND_INS) if one not in value), "#")
     try:
         node = build_nodes(Path("--set"), value.replace("#", stand_in))
     except InvalidInput as error:

@@ -167,7 +167,7 @@ def compare_with(
         loaded, head = reading.head(meant.head)
         base = reading.base(meant)
     names = [f"{loaded.pipeline.name}/{cell.id}" for cell, _ in head.found]
-    known = look_up(space, {one: key for one, (_, key) in zip(names, head.found, strict=True)})
+    known = look_up(space, [key for _, key in head.found], names)
     fetched = find_fetched(loaded, head.found, known) if meant.head.commit is None else NOTHING_FETCHED
     return Comparison(
         pipeline=loaded.pipeline.name,

@@ -273,7 +273,7 @@ def _names(contents: PackContents) -> dict[str, str]:
 
 def _prices(images: Sequence[SelectedImage], space: Space) -> dict[str, Decimal | None]:
     """The price of each image in USD by the id of its cell, also if an earlier run paid for it; None if unknown."""
-    results = look_up(space, {one.row.id: one.row.key for one in images}).results
+    results = look_up(space, [one.row.key for one in images], (one.row.id for one in images)).results
     known = {(key, result.sha256): result.cost_usd for key, result in results.items()}
     return {one.row.id: known.get((one.row.key, one.row.sha256 or ""), one.row.cost_usd or None) for one in images}
 
