@@ -154,9 +154,9 @@ def test_picks_have_their_notes_on_each_page():
 
 
 def test_too_many_pictures_for_a_page_are_refused_with_what_to_do():
-    stage = make_stage("look", {"light": [f"light {at}" for at in range(20)], "seed": list(range(20))})
-    with pytest.raises(UsageError, match=r"400 pictures .* do not fit .* A4.*lower --per-page, or use a larger"):
-        printed(stage, paper=Paper(per_page=400))
+    stage = make_stage("look", {"light": [f"light {at}" for at in range(32)], "seed": list(range(32))})
+    with pytest.raises(UsageError, match=r"1000 pictures .* do not fit .* A4.*lower --per-page, or use a larger"):
+        printed(stage, paper=Paper(per_page=1000))
 
 
 @pytest.mark.parametrize("per_page", [6, 60])
