@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from decimal import Decimal
 from functools import lru_cache
 from io import BytesIO
@@ -228,7 +229,8 @@ def check_paid_once(project, krea, words, *, out=("out/p",), but=(), env=()):
 
     What is uncertain has no image: `but` names it. `env` names the shared store, if there is one.
     """
-    assert krea.billed_prompts() == sorted(words)
+    billed, wanted = Counter(krea.billed_prompts()), Counter(words)
+    assert billed == wanted, f"too often: {billed - wanted}, not: {wanted - billed}"
     for word in words:
         if word in but:
             continue
